@@ -1,0 +1,34 @@
+# The grid: foundation model x task x method x seed, from data to tables.
+#
+#   snakemake -c2                          everything that the configuration names
+#   snakemake -c2 --configfile my.yaml     a configuration of your own
+#   snakemake -c2 results/tiny/cells/llama2-tiny/mnli/rllr/seed0/metrics.json     one cell
+#   snakemake -c2 tables | figures | report | partial_tables
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+# Only without a --configfile: Snakemake would merge the two, and tiny's settings leak into yours.
+if not workflow.configfiles:
+
+    configfile: f"{workflow.basedir}/config/tiny.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/reporting.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        every_model(),
+        every_trained_stage(),
+        every_cell(),
+        every_table(),
+        every_figure(),
+        LAYOUT.report,
+    message:
+        "Done: tables in {LAYOUT.tables}, figures in {LAYOUT.figures}, report {LAYOUT.report}"

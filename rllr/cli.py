@@ -1,0 +1,197 @@
+"""The command line: `python -m rllr STAGE …`. Thin: it parses, loads the config and calls.
+
+Exit status: 0 done, 2 a mistake that the user can mend (one message on stderr), 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rllr import __version__
+from rllr.errors import RllrError
+
+if TYPE_CHECKING:
+    from rllr.config.load import Project
+
+Command = Callable[[argparse.Namespace], None]
+
+TASK_STAGES = {
+    "data": "make one task's splits",
+    "rationales": "write one task's rationales",
+    "label-pairs": "make one task's label-sensitive pairs",
+    "baseline": "score one task's trivial predictor",
+}
+# Stage: what its --stage names, and what it does.
+MODEL_STAGES = {
+    "sft": ("method", "train one supervised stage"),
+    "sample": ("method", "sample responses of a trained model for the judge"),
+    "judge": ("method", "rank sampled responses into rationale-sensitive pairs"),
+    "reward": ("reward model", "train one reward model"),
+    "ppo": ("method", "train one method with PPO"),
+    "predict": ("method", "decode the test splits with one trained model"),
+    "score": ("method", "score one trained model's predictions"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = build_parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except RllrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="rllr",
+        description="Benchmark of label-sensitive rewards: the stages that the workflow runs, "
+        "and tools for finished runs.",
+        epilog="Whole runs: `snakemake -c2`, or one result by naming its file.",
+    )
+    parser.add_argument("--version", action="version", version=f"rllr {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, text in TASK_STAGES.items():
+        stage = _stage_parser(commands, name, text)
+        stage.add_argument("--task", required=True)
+        stage.set_defaults(run=_run_task_stage, stage_name=name.replace("-", "_"))
+    base = _stage_parser(commands, "base", "build one base model")
+    base.add_argument("--model", required=True)
+    base.set_defaults(run=_run_base)
+    for name, (what, text) in MODEL_STAGES.items():
+        stage = _stage_parser(commands, name, text)
+        stage.add_argument("--model", required=True)
+        stage.add_argument("--stage", required=True, help=f"the {what}")
+        stage.add_argument("--unit", required=True, help="`mixture`, or the task trained on")
+        stage.add_argument("--seed", type=int, required=True)
+        stage.set_defaults(run=_run_model_stage, stage_name=name)
+    _add_tools(commands)
+    return parser
+
+
+def _stage_parser(
+    commands: argparse._SubParsersAction, name: str, text: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("--config", type=Path, required=True, help="configuration of the run")
+    return parser
+
+
+def _add_tools(commands: argparse._SubParsersAction) -> None:
+    tools: dict[str, tuple[str, Command]] = {
+        "tables": ("write the comparison tables of a folder of results", _tables),
+        "figures": ("draw the figures of a folder of results", _figures),
+        "report": ("write the HTML report of a folder of results", _report),
+        "show": ("print a table of a folder of results", _show),
+    }
+    for name, (text, run) in tools.items():
+        tool = commands.add_parser(name, help=text, description=text)
+        tool.add_argument("folder", type=Path, help="a run's folder, such as results/tiny")
+        tool.add_argument("--to", type=Path, help="where to write (default: inside the folder)")
+        tool.add_argument("--config", type=Path, help="take names and order from this run")
+        tool.add_argument("--table", default="main", help="which table to print (show)")
+        tool.set_defaults(run=run)
+    check = _stage_parser(commands, "check", "validate a configuration file")
+    check.set_defaults(run=_check)
+    prune = _stage_parser(commands, "prune", "delete checkpoints and finished weights of a run")
+    prune.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    prune.set_defaults(run=_prune)
+    schema = commands.add_parser("schema", help="write the JSON schemas of the configuration")
+    schema.add_argument("--to", type=Path, default=Path("config/schema"))
+    schema.set_defaults(run=_schema)
+
+
+def _project(options: argparse.Namespace) -> Project:
+    """A resolved configuration (JSON, written by the workflow) or a user's YAML file."""
+    from rllr.config.load import Project, load_file
+    from rllr.files import read_json
+
+    path: Path = options.config
+    return Project.parse(read_json(path)) if path.suffix == ".json" else load_file(path)
+
+
+def _run_task_stage(options: argparse.Namespace) -> None:
+    from rllr import stages
+
+    getattr(stages, options.stage_name)(_project(options), options.task)
+
+
+def _run_base(options: argparse.Namespace) -> None:
+    from rllr import stages
+
+    stages.base(_project(options), options.model)
+
+
+def _run_model_stage(options: argparse.Namespace) -> None:
+    from rllr import stages
+    from rllr.job import Job
+
+    job = Job(_project(options), options.model, options.unit, options.seed)
+    getattr(stages, options.stage_name)(job, options.stage)
+
+
+def _write_grid(options: argparse.Namespace) -> None:
+    """Lay the tables out by the configuration; without one, by what is found."""
+    if options.config:
+        from rllr import slices
+        from rllr.files import read_json, write_json
+
+        path, grid = options.folder / "grid.json", slices.grid(_project(options))
+        if not path.exists() or read_json(path) != grid:
+            write_json(path, grid)
+
+
+def _tables(options: argparse.Namespace) -> None:
+    from rllr.reporting import write_tables
+
+    _write_grid(options)
+    for path in write_tables(options.folder, options.to or options.folder / "tables"):
+        print(path)
+
+
+def _figures(options: argparse.Namespace) -> None:
+    from rllr.reporting import write_figures
+
+    _write_grid(options)
+    for path in write_figures(options.folder, options.to or options.folder / "figures"):
+        print(path)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from rllr.reporting import write_report
+
+    _write_grid(options)
+    print(write_report(options.folder, options.to or options.folder / "report.html"))
+
+
+def _show(options: argparse.Namespace) -> None:
+    from rllr.reporting import print_tables
+
+    print_tables(options.folder, [options.table])
+
+
+def _check(options: argparse.Namespace) -> None:
+    project = _project(options)
+    config = project.config
+    cells = len(config.models) * len(config.tasks) * len(config.methods) * len(config.seeds)
+    print(f"{options.config}: fine; run {config.run!r} has {cells} cells")
+
+
+def _prune(options: argparse.Namespace) -> None:
+    from rllr.prune import prune
+
+    print(prune(_project(options), dry_run=options.dry_run))
+
+
+def _schema(options: argparse.Namespace) -> None:
+    from rllr.config.json_schema import write_schemas
+
+    for path in write_schemas(options.to):
+        print(path)

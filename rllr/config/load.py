@@ -1,0 +1,304 @@
+"""From YAML files to a validated `Project`; each mistake is one message naming key and value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rllr.config.messages import S, nearest, validate
+from rllr.config.schema import (
+    MIXTURE,
+    MethodConfig,
+    ModelConfig,
+    PpoSettings,
+    PretrainSettings,
+    RewardSettings,
+    RunConfig,
+    SftSettings,
+    Strict,
+    TaskConfig,
+)
+from rllr.errors import RllrError
+from rllr.files import digest
+
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
+BASELINE = "_baseline"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A run's configuration with every model, task and method that it names."""
+
+    config: RunConfig
+    models: dict[str, ModelConfig]
+    tasks: dict[str, TaskConfig]
+    methods: dict[str, MethodConfig]
+    folders: tuple[Path, ...] = field(default=(CONFIG_DIR,), compare=False)
+
+    @property
+    def train_tasks(self) -> list[str]:
+        """The tasks that a mixture (and a tiny base model's corpus) holds."""
+        return self.config.train_tasks or self.config.tasks
+
+    @property
+    def data_tasks(self) -> list[str]:
+        """All tasks whose data the run needs, evaluated ones first."""
+        return list(dict.fromkeys([*self.config.tasks, *self.train_tasks]))
+
+    def unit_tasks(self, unit: str) -> list[str]:
+        """The tasks that the models of one training unit are trained on."""
+        return list(self.train_tasks) if unit == MIXTURE else [unit]
+
+    def eval_tasks(self, unit: str) -> list[str]:
+        """The tasks that the models of one training unit are evaluated on."""
+        return list(self.config.tasks) if unit == MIXTURE else [unit]
+
+    @property
+    def units(self) -> list[str]:
+        """Training units: the mixture, or every task by itself."""
+        return [MIXTURE] if self.config.scope == MIXTURE else list(self.config.tasks)
+
+    def settings(self, model: str, stage: str, kind: str) -> Strict:
+        """Settings of one stage: the kind's, then the run's for the stage, then the model's."""
+        base = getattr(self.config.training, kind)
+        merged = base.model_dump(exclude_unset=True)
+        merged |= self.config.stages.get(stage, {})
+        merged |= self.models[model].stages.get(stage, {})
+        where = f"settings of stage {stage!r} for model {model!r}"
+        return validate(type(base), merged, where)
+
+    def sft(self, model: str, stage: str) -> SftSettings:
+        """Settings of a supervised stage."""
+        return self.settings(model, stage, "sft")  # type: ignore[return-value]
+
+    def reward(self, model: str, stage: str) -> RewardSettings:
+        """Settings of a reward model."""
+        return self.settings(model, stage, "reward")  # type: ignore[return-value]
+
+    def ppo(self, model: str, stage: str) -> PpoSettings:
+        """Settings of a PPO method."""
+        return self.settings(model, stage, "ppo")  # type: ignore[return-value]
+
+    def pretrain(self, model: str) -> PretrainSettings:
+        """Settings of a tiny base model's pretraining."""
+        return self.settings(model, "pretrain", "pretrain")  # type: ignore[return-value]
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as JSON-serialisable data that `Project.parse` reads back."""
+        return {
+            "config": self.config.model_dump(exclude_unset=True),
+            "models": {k: v.model_dump() for k, v in self.models.items()},
+            "tasks": {k: v.model_dump() for k, v in self.tasks.items()},
+            "methods": {k: v.model_dump() for k, v in self.methods.items()},
+        }
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Project:
+        """Read back what `dump` wrote."""
+        return cls(
+            config=validate(RunConfig, data["config"], "configuration"),
+            models={k: validate(ModelConfig, v, k) for k, v in data["models"].items()},
+            tasks={k: validate(TaskConfig, v, k) for k, v in data["tasks"].items()},
+            methods={k: validate(MethodConfig, v, k) for k, v in data["methods"].items()},
+        )
+
+    @property
+    def hash(self) -> str:
+        """Identifies the whole configuration."""
+        return digest(self.dump())[:12]
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; RllrError names the file, and the line of a syntax error."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RllrError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RllrError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(value, dict):
+        raise RllrError(f"{path}: expected a mapping of keys, found {type(value).__name__}")
+    return value
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`: mappings key by key, everything else replaced.
+
+    A mapping that names another `source` or `kind` replaces the base's, whose keys would not fit.
+    """
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping) and not _switches(old, value):
+            result[key] = merge(old, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _switches(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return any(tag in new and new[tag] != old.get(tag) for tag in ("source", "kind"))
+
+
+def presets() -> list[str]:
+    """Names that `extends:` accepts without a path."""
+    return sorted(path.stem for path in CONFIG_DIR.glob("*.yaml"))
+
+
+def resolve_extends(
+    raw: Mapping[str, Any], folder: Path, seen: tuple[Path, ...] = ()
+) -> dict[str, Any]:
+    """Replace `extends: NAME or PATH` by the file it names, merged below `raw`."""
+    data = dict(raw)
+    parent = data.pop("extends", None)
+    if parent is None:
+        return data
+    path = _preset_path(str(parent), folder)
+    if path in seen:
+        raise RllrError(f"extends: {path} extends itself")
+    return merge(resolve_extends(read_yaml(path), path.parent, (*seen, path)), data)
+
+
+def _preset_path(name: str, folder: Path) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        return (folder / name).resolve()
+    path = CONFIG_DIR / f"{name}.yaml"
+    if not path.exists():
+        raise RllrError(f"extends: {name!r} is no preset{nearest(name, presets())}")
+    return path
+
+
+def load_file(path: Path) -> Project:
+    """Load and validate a configuration file."""
+    return load(read_yaml(path), path.resolve().parent)
+
+
+def load(raw: Mapping[str, Any], folder: Path = CONFIG_DIR) -> Project:
+    """Validate a raw configuration; definitions are looked for beside it, then in `config/`.
+
+    Raises RllrError for an unknown key, model, task, method, reward model or a bad value.
+    """
+    config = validate(RunConfig, resolve_extends(raw, folder), "configuration")
+    folders = tuple(dict.fromkeys([folder, CONFIG_DIR]))
+    tasks = dict.fromkeys([*config.tasks, *(config.train_tasks or [])])
+    project = Project(
+        config=config,
+        models=_definitions("models", ModelConfig, config.models, folders),
+        tasks=_definitions("tasks", TaskConfig, tasks, folders),
+        methods=_methods(config, folders),
+        folders=folders,
+    )
+    _cross_check(project)
+    return project
+
+
+def _definitions(
+    kind: str, schema: type[S], names: Iterable[str], folders: tuple[Path, ...]
+) -> dict[str, S]:
+    return {name: _definition(kind, schema, name, folders) for name in names}
+
+
+def _definition(kind: str, schema: type[S], name: str, folders: tuple[Path, ...]) -> S:
+    for folder in folders:
+        path = folder / kind / f"{name}.yaml"
+        if path.exists():
+            return validate(schema, read_yaml(path), str(path))
+    known = sorted({path.stem for folder in folders for path in (folder / kind).glob("*.yaml")})
+    raise RllrError(f"{kind}: unknown {kind[:-1]} {name!r}{nearest(name, known)}")
+
+
+def _methods(config: RunConfig, folders: tuple[Path, ...]) -> dict[str, MethodConfig]:
+    """The run's methods and those that they, or reward models, start from."""
+    found: dict[str, MethodConfig] = {}
+    queue = [*config.methods, *config.context_methods]
+    while queue:
+        name = queue.pop(0)
+        if name in found or name == "base":
+            continue
+        found[name] = _definition("methods", MethodConfig, name, folders)
+        used = [
+            config.reward_models[t.model]
+            for t in found[name].rewards
+            if t.model in config.reward_models
+        ]
+        queue += [found[name].start, *(reward.start for reward in used)]
+    return found
+
+
+def _cross_check(project: Project) -> None:
+    _check_rewards(project)
+    _check_stages(project)
+    for model in project.models:
+        project.pretrain(model)
+        for name, method in project.methods.items():
+            if method.algorithm in ("sft", "ppo"):
+                settings = project.settings(model, name, method.algorithm)
+                _check_tau(project, model, name, settings)
+                _check_tuning(project, model, name, settings)
+        for reward in project.config.reward_models:
+            project.reward(model, reward)
+    if (
+        project.config.scope != MIXTURE
+        and project.config.train_tasks is None
+        and not project.config.tasks
+    ):
+        raise RllrError("scope per_task needs tasks")
+
+
+def _check_rewards(project: Project) -> None:
+    for name, method in project.methods.items():
+        for term in method.rewards:
+            models = project.config.reward_models
+            if term.model not in models:
+                hint = nearest(term.model, sorted(models))
+                raise RllrError(
+                    f"methods/{name}: rewards: {term.model!r} names no reward model{hint}"
+                )
+            start = models[term.model].start
+            if start != method.start:
+                raise RllrError(
+                    f"methods/{name}: starts from {method.start!r}, but reward model "
+                    f"{term.model!r} starts from {start!r}; policy and reward models share one base"
+                )
+        start_method = project.methods.get(method.start)
+        if method.algorithm == "ppo" and start_method and start_method.algorithm != "sft":
+            raise RllrError(
+                f"methods/{name}: start {method.start!r} must be a method of algorithm sft"
+            )
+
+
+def _check_stages(project: Project) -> None:
+    known = sorted({*project.methods, *project.config.reward_models, "pretrain"})
+    places = {"configuration: stages": project.config.stages}
+    places |= {f"models/{name}: stages": model.stages for name, model in project.models.items()}
+    everywhere = {path.stem for f in project.folders for path in (f / "methods").glob("*.yaml")}
+    for where, stages in places.items():
+        for stage in stages:
+            if stage not in known and stage not in everywhere:
+                raise RllrError(f"{where}: unknown stage {stage!r}{nearest(stage, known)}")
+
+
+def _check_tuning(project: Project, model: str, name: str, settings: Strict) -> None:
+    """The weights file's name follows from it, and rules declare one name for all models."""
+    tuning = project.config.training.sft.tuning
+    if isinstance(settings, SftSettings) and settings.tuning != tuning:
+        raise RllrError(
+            f"stage {name!r} of model {model!r}: tuning is one for the whole run; "
+            f"training.sft.tuning says {tuning!r}"
+        )
+
+
+def _check_tau(project: Project, model: str, name: str, settings: Strict) -> None:
+    needs = any(term.cap == "tau" for term in project.methods[name].rewards)
+    if needs and isinstance(settings, PpoSettings) and settings.tau is None:
+        raise RllrError(
+            f"methods/{name}: a reward is capped at tau, but tau is not set for model {model!r}; "
+            f"set stages: {{{name}: {{tau: NUMBER}}}} in the configuration or the model's file"
+        )

@@ -1,0 +1,355 @@
+"""Typed configuration: a run, and one declarative file per model, task and method.
+
+Unknown keys are refused, so a misspelt key is an error and never a silent default. The JSON schemas
+under `config/schema/` are generated from these classes (`python -m rllr schema`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
+
+SPLITS = ("sft", "rm", "rl", "validation", "test")
+LABEL_SENSITIVE = "label_sensitive"
+RATIONALE_SENSITIVE = "rationale_sensitive"
+MIXTURE = "mixture"
+
+
+class Strict(BaseModel):
+    """Base of all configuration classes: frozen, unknown keys forbidden."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+# --- tasks ---------------------------------------------------------------------------------------
+
+
+class ClassLabels(Strict):
+    """A closed set of class names, or of integers (stars)."""
+
+    kind: Literal["class"] = "class"
+    values: list[str] | list[int] = Field(min_length=2)
+
+
+class ScoreLabels(Strict):
+    """A score in [minimum, maximum], written with `decimals` digits."""
+
+    kind: Literal["score"]
+    minimum: float
+    maximum: float
+    decimals: int = Field(1, ge=0, le=4)
+    wrong_by: float = Field(1.0, gt=0, description="least distance of a wrong score from the gold")
+    wrong_step: float = Field(1.0, gt=0, description="wrong scores are multiples of this")
+
+
+class TaskConfig(Strict):
+    """One task: its prompt, label set, parser (from the label set) and metric."""
+
+    name: str
+    instruction: str = Field(min_length=1)
+    input: str = Field(description="template over {text}, or {text_a} and {text_b}")
+    labels: Annotated[ClassLabels | ScoreLabels, Field(discriminator="kind")]
+    metric: Literal["accuracy", "pearson"]
+    f1_of: str | None = Field(None, description="report F1 of this class too")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TaskConfig:
+        pair = "{text_a}" in self.input and "{text_b}" in self.input
+        if pair == ("{text}" in self.input):
+            raise ValueError("input must hold {text}, or both {text_a} and {text_b}")
+        if (self.metric == "pearson") != isinstance(self.labels, ScoreLabels):
+            raise ValueError("metric pearson goes with labels of kind score, accuracy with class")
+        return self
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Text fields of an example, in prompt order."""
+        return ("text_a", "text_b") if "{text_a}" in self.input else ("text",)
+
+
+# --- models --------------------------------------------------------------------------------------
+
+
+class Segment(Strict):
+    """One piece of a prompt: a control token, literal text, or the task's question."""
+
+    token: str | None = None
+    text: str | None = None
+    question: bool = False
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Segment:
+        if sum([self.token is not None, self.text is not None, self.question]) != 1:
+            raise ValueError("a prompt segment is one of token: …, text: …, question: true")
+        return self
+
+
+class TokenizerConfig(Strict):
+    """How a tiny model's tokenizer is trained: the algorithm and its control tokens."""
+
+    algorithm: Literal["byte_fallback_bpe", "byte_level_bpe"]
+    vocab_size: Positive
+    unk: str = "<unk>"
+    bos: str | None = None
+    eos: str = "</s>"
+    pad: str = "<unk>"
+    control: list[str] = Field(default=[], description="further tokens that text can never become")
+
+
+class TinySource(Strict):
+    """A small random-weight model of a real architecture, pretrained on the run's own data."""
+
+    kind: Literal["tiny"]
+    hidden_size: Positive
+    intermediate_size: Positive
+    layers: Positive
+    heads: Positive
+    kv_heads: Positive
+    positions: Positive = 512
+    tokenizer: TokenizerConfig
+
+
+class ModelConfig(Strict):
+    """One foundation model: where it comes from, its prompt format and LoRA targets."""
+
+    name: str
+    architecture: Literal["llama", "mistral", "glm", "bloom"]
+    source: TinySource
+    device: Literal["cpu", "cuda"] = "cpu"
+    lora_targets: list[str] = Field(min_length=1)
+    prompt: list[Segment]
+    stages: dict[str, dict[str, float | int | str]] = Field(
+        default={}, description="settings of single stages for this model, over the run's"
+    )
+
+    @model_validator(mode="after")
+    def _one_question(self) -> ModelConfig:
+        if sum(segment.question for segment in self.prompt) != 1:
+            raise ValueError("prompt must hold exactly one segment `question: true`")
+        return self
+
+
+# --- methods and reward models -------------------------------------------------------------------
+
+
+class RewardTerm(Strict):
+    """One summand of the reward: a trained reward model, optionally capped at the stage's tau."""
+
+    model: Key
+    cap: Literal["tau"] | float | None = None
+    weight: float = 1.0
+
+
+class MethodConfig(Strict):
+    """A method is data: where it starts, which algorithm, which reward terms."""
+
+    name: str
+    start: Key = Field(description="`base`, or the method whose result is the frozen start")
+    algorithm: Literal["none", "sft", "ppo"]
+    response: Literal["label", "rationale"] = "rationale"
+    rewards: list[RewardTerm] = []
+    value_from: Key | None = Field(None, description="reward model that initialises the value")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MethodConfig:
+        if (self.algorithm == "ppo") != bool(self.rewards):
+            raise ValueError("rewards go with algorithm ppo, and ppo needs at least one")
+        if self.algorithm == "ppo" and self.start == "base":
+            raise ValueError("algorithm ppo starts from a method (for instance sft), not from base")
+        if self.algorithm in ("none", "sft") and self.start != "base":
+            raise ValueError(f"algorithm {self.algorithm} starts from base")
+        if self.value_from and self.value_from not in {term.model for term in self.rewards}:
+            raise ValueError(f"value_from {self.value_from!r} is not one of the rewards")
+        return self
+
+
+class RewardModelConfig(Strict):
+    """Which pairs a reward model is trained on, and from which method's merged model it starts."""
+
+    pairs: Literal["label_sensitive", "rationale_sensitive"]
+    start: Key = "sft"
+
+
+# --- settings of stages --------------------------------------------------------------------------
+
+
+class LoraSettings(Strict):
+    """LoRA rank, alpha and dropout (paper: 16, 32, 0.1)."""
+
+    lora_rank: Positive = 16
+    lora_alpha: Positive = 32
+    lora_dropout: Fraction = 0.1
+
+
+class PretrainSettings(Strict):
+    """Pretraining of a tiny base model from scratch."""
+
+    documents: Positive
+    learning_rate: Rate
+    batch_size: Positive
+    epochs: Positive
+    max_length: Positive = 96
+
+
+class SftSettings(LoraSettings):
+    """Supervised fine-tuning; the loss is on the response only."""
+
+    tuning: Literal["lora", "full"] = "lora"
+    learning_rate: Rate
+    epochs: Rate
+    batch_size: Positive
+    micro_batch_size: Positive | None = None
+
+
+class RewardSettings(LoraSettings):
+    """Reward modelling with the pairwise logistic loss."""
+
+    learning_rate: Rate
+    epochs: Rate
+    batch_size: Positive
+    micro_batch_size: Positive | None = None
+
+
+class PpoSettings(LoraSettings):
+    """PPO; the defaults are the published recipe (TRL 0.7.2 as used there)."""
+
+    learning_rate: Rate
+    batch_size: Positive
+    mini_batch_size: Positive | None = None
+    micro_batch_size: Positive | None = None
+    steps: Positive | None = Field(None, description="none: one epoch over the prompts")
+    ppo_epochs: Positive = 1
+    temperature: Rate = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: int = Field(50, ge=0, description="0 switches it off")
+    kl_coef: float = Field(0.2, ge=0)
+    kl_target: Rate = 6.0
+    kl_horizon: Rate = 10000
+    gamma: float = Field(1.0, ge=0, le=1)
+    gae_lambda: float = Field(0.95, ge=0, le=1)
+    clip_ratio: Rate = 0.2
+    clip_value: Rate = 0.2
+    value_weight: Rate = 0.1
+    max_grad_norm: Rate = 1.0
+    ratio_guard: Rate = 10.0
+    tau: float | None = None
+    evaluation_prompts: Positive = Field(200, description="held-out prompts for the reward gain")
+
+
+class TrainingConfig(Strict):
+    """Settings per kind of stage; `stages` overrides single stages by name."""
+
+    pretrain: PretrainSettings
+    sft: SftSettings
+    reward: RewardSettings
+    ppo: PpoSettings
+
+
+# --- the run -------------------------------------------------------------------------------------
+
+
+class SplitSizes(Strict):
+    """Examples per task and split; none of `local` data's splits may be larger than it holds."""
+
+    sft: Positive | None = None
+    rm: Positive | None = None
+    rl: Positive | None = None
+    validation: Positive | None = None
+    test: Positive | None = None
+
+
+class GeneratedData(Strict):
+    """The embedded default: eight tasks from a grammar whose hidden structure is the label."""
+
+    source: Literal["generated"]
+    sizes: SplitSizes
+    noise: float = Field(ge=0, le=0.5, description="share of wrong labels in sft and rm")
+    difficulty: float = Field(ge=0, le=1, description="0 easiest, 1 hardest; see the generator")
+    seed: int = 0
+
+
+class LocalData(Strict):
+    """A folder `<path>/<task>/{train,validation,test}.jsonl` of the user's own."""
+
+    source: Literal["local"]
+    path: str
+    sizes: SplitSizes = SplitSizes()
+    rm_share: Fraction = Field(0.4, description="share of train.jsonl kept for reward models")
+    rl_share: Fraction = Field(0.2, description="share of train.jsonl kept as RL prompts")
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _shares(self) -> LocalData:
+        if self.rm_share + self.rl_share >= 1:
+            raise ValueError("rm_share + rl_share must leave something of train.jsonl for sft")
+        return self
+
+
+class TeacherConfig(Strict):
+    """Who writes rationales: `generated` (the generator's own) or `lexical` (any data)."""
+
+    backend: Literal["auto", "generated", "lexical"] = "auto"
+    seed: int = 0
+
+
+class PairsConfig(Strict):
+    """How preference pairs are made."""
+
+    wrong_labels: Positive | Literal["all"] = "all"
+    prompts: Positive | None = Field(None, description="sampled prompts per task; none: all of rm")
+    samples_per_prompt: int = Field(4, ge=2)
+    pairs_per_prompt: Positive = 1
+    heldout_prompts: Positive | None = None
+    temperature: Rate = 1.0
+
+
+class GenerationConfig(Strict):
+    """Lengths in tokens, and the prediction batch."""
+
+    max_prompt_tokens: Positive
+    max_new_tokens: Positive
+    batch_size: Positive = 64
+
+
+class ThreadsConfig(Strict):
+    """CPU threads per job: part of the result, because sums depend on them in the last bits."""
+
+    training: Positive = 1
+    inference: Positive = 1
+
+
+class RunConfig(Strict):
+    """A complete run: the grid, its data and every setting."""
+
+    run: Key
+    results_dir: str = "results"
+    models_dir: str = "results/models"
+    models: list[Key] = Field(min_length=1)
+    tasks: list[Key] = Field(min_length=1)
+    train_tasks: list[Key] | None = None
+    methods: list[Key] = Field(min_length=1)
+    context_methods: list[Key] = []
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    scope: Literal["mixture", "per_task"] = "mixture"
+    data: Annotated[GeneratedData | LocalData, Field(discriminator="source")]
+    teacher: TeacherConfig = TeacherConfig()
+    pairs: PairsConfig = PairsConfig()
+    reward_models: dict[Key, RewardModelConfig] = {}
+    generation: GenerationConfig
+    training: TrainingConfig
+    stages: dict[str, dict[str, float | int | str]] = {}
+    threads: ThreadsConfig = ThreadsConfig()
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> RunConfig:
+        for field in ("models", "tasks", "train_tasks", "methods", "context_methods", "seeds"):
+            values = getattr(self, field) or []
+            if len(set(values)) != len(values):
+                raise ValueError(f"{field} names something twice: {values}")
+        return self

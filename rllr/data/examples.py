@@ -1,0 +1,65 @@
+"""Examples: the JSONL contract, checked row by row.
+
+`{"id", "text", "label"}` for single texts, `{"id", "text_a", "text_b", "label"}` for pairs.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rllr.config.schema import TaskConfig
+from rllr.errors import RllrError
+from rllr.files import numbered_rows
+from rllr.tasks.labels import legal_label
+
+Example = dict[str, Any]
+
+
+def read_examples(path: Path, task: TaskConfig, *, labelled: bool = True) -> list[Example]:
+    """Read and check a JSONL file; RllrError names file, line, field and what was expected."""
+    return list(_checked(path, task, labelled))
+
+
+def _checked(path: Path, task: TaskConfig, labelled: bool) -> Iterator[Example]:
+    lines: dict[str, int] = {}
+    for number, row in numbered_rows(path):
+        where = f"{path}:{number}"
+        example = _check_row(row, task, where, labelled)
+        if example["id"] in lines:
+            raise RllrError(f"{where}: id {example['id']!r} is also on line {lines[example['id']]}")
+        lines[example["id"]] = number
+        yield example
+
+
+def _check_row(row: Mapping[str, Any], task: TaskConfig, where: str, labelled: bool) -> Example:
+    for field in ("id", *task.fields):
+        value = row.get(field)
+        if not isinstance(value, str) or not value.strip():
+            raise RllrError(f"{where}: field {field!r} must be a non-empty string, found {value!r}")
+    example: Example = {field: row[field] for field in ("id", *task.fields)}
+    if labelled or row.get("label") is not None:
+        if "label" not in row:
+            raise RllrError(f"{where}: field 'label' is missing")
+        try:
+            example["label"] = legal_label(task, row["label"])
+        except RllrError as error:
+            raise RllrError(f"{where}: {error}") from error
+    return example
+
+
+def text_key(task: TaskConfig, example: Mapping[str, Any]) -> str:
+    """What makes two examples the same text: NFKC, case-folded, letters and digits only.
+
+    A pair is the same whichever of its texts comes first.
+    """
+    keys = [_fold(str(example[field])) for field in task.fields]
+    return "\n".join(sorted(keys))
+
+
+def _fold(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    # Punctuation-only texts (":-)") stay distinct: they fold to themselves.
+    return "".join(char for char in folded if char.isalnum()) or folded.strip()

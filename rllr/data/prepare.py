@@ -1,0 +1,59 @@
+"""The data stage: one task's splits, from whichever source, as normalised JSONL."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rllr.config.load import Project
+from rllr.config.schema import SPLITS, GeneratedData, SplitSizes
+from rllr.data.examples import Example
+from rllr.errors import RllrError
+from rllr.files import sha256, write_jsonl
+from rllr.tasks.labels import label_text
+
+GENERATED_RATIONALES = "generated_rationales.jsonl"
+
+
+def prepare(project: Project, task: str, folder: Path) -> dict[str, Any]:
+    """Write `<split>.jsonl` for every split into `folder`; return counts and hashes."""
+    if isinstance(project.config.data, GeneratedData):
+        removed: dict[str, int] = {}
+        splits = _generate(project.config.data, task, folder)
+    else:
+        from rllr.data.local import load_local
+
+        splits, removed = load_local(project, task)
+    for name in SPLITS:
+        write_jsonl(folder / f"{name}.jsonl", splits[name])
+    return {
+        "examples": {name: len(splits[name]) for name in SPLITS},
+        "labels": {name: _label_counts(project, task, splits[name]) for name in SPLITS},
+        "duplicates_removed": removed,
+        "sha256": {name: sha256(folder / f"{name}.jsonl") for name in SPLITS},
+    }
+
+
+def _generate(data: GeneratedData, task: str, folder: Path) -> dict[str, list[Example]]:
+    from rllr.data.generated import generate_task
+
+    made = generate_task(
+        task, _sizes(data.sizes), noise=data.noise, difficulty=data.difficulty, seed=data.seed
+    )
+    rows = ({"id": key, "rationales": texts} for key, texts in made.rationales.items())
+    write_jsonl(folder / GENERATED_RATIONALES, rows)
+    return made.splits
+
+
+def _sizes(sizes: SplitSizes) -> dict[str, int]:
+    missing = [name for name in SPLITS if getattr(sizes, name) is None]
+    if missing:
+        raise RllrError(f"data.sizes: generated data needs a size for {', '.join(missing)}")
+    return sizes.model_dump()
+
+
+def _label_counts(project: Project, task: str, rows: list[Example]) -> dict[str, int]:
+    labels = (row["label"] for row in rows if "label" in row)
+    counts = Counter(label_text(project.tasks[task], label) for label in labels)
+    return dict(sorted(counts.items()))

@@ -1,0 +1,77 @@
+"""The scoring stage: from predictions to each cell's metrics.json, and the trivial baseline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rllr.config.load import BASELINE, Project
+from rllr.config.schema import ScoreLabels
+from rllr.data.examples import read_examples
+from rllr.evaluation.metrics import evaluate
+from rllr.evaluation.predict import PREDICTIONS, PREDICTIONS_MANIFEST
+from rllr.files import digest, read_json, read_jsonl, write_json, write_jsonl
+from rllr.job import Job
+from rllr.layout import Layout
+from rllr.tasks.labels import Label, label_text
+from rllr.tasks.question import question_text
+
+METRICS = "metrics.json"
+
+
+def score(job: Job, method: str) -> None:
+    """Write metrics.json of every cell of one trained model."""
+    for task in job.project.eval_tasks(job.unit):
+        folder = job.layout.cell(job.model, task, method, job.seed)
+        manifest = read_json(folder / PREDICTIONS_MANIFEST)
+        counts = {name: manifest[name] for name in ("prompts_cut", "responses_cut")}
+        cell = {"model": job.model, "task": task, "method": method, "seed": job.seed}
+        _write_metrics(job.project, folder, {**cell, "scope": job.project.config.scope}, counts)
+
+
+def _write_metrics(
+    project: Project, folder: Path, cell: Mapping[str, Any], counts: Mapping[str, int]
+) -> None:
+    rows = read_jsonl(folder / PREDICTIONS)
+    gold: Sequence[Label] = [row["label"] for row in rows]
+    predicted: Sequence[Label | None] = [row["prediction"] for row in rows]
+    task = cell["task"]
+    # One bootstrap seed per task: the same resamples for every cell of it.
+    result = evaluate(project.tasks[task], gold, predicted, int(digest(task)[:8], 16))
+    unparsed = sum(not row["parsed"] for row in rows)
+    write_json(folder / METRICS, {**cell, **result, "unparsed": unparsed, **counts})
+
+
+def write_baseline(project: Project, task: str) -> None:
+    """The majority class of the SFT split (for scores its mean), predicted for every test row."""
+    layout, schema = Layout(project), project.tasks[task]
+    folder = layout.baseline(task)
+    label = _constant(project, task)
+    rows = [
+        {
+            "id": example["id"],
+            "prompt": question_text(schema, example),
+            "response": label_text(schema, label),
+            "prediction": label,
+            "label": example["label"],
+            "parsed": True,
+        }
+        for example in read_examples(layout.data(task) / "test.jsonl", schema)
+    ]
+    write_jsonl(folder / PREDICTIONS, rows)
+    cell = {"model": BASELINE, "task": task, "method": "majority", "seed": 0}
+    counts = {"prompts_cut": 0, "responses_cut": 0}
+    _write_metrics(project, folder, {**cell, "scope": project.config.scope}, counts)
+
+
+def _constant(project: Project, task: str) -> Label:
+    schema = project.tasks[task]
+    path = Layout(project).data(task) / "sft.jsonl"
+    labels = [row["label"] for row in read_examples(path, schema)]
+    if isinstance(schema.labels, ScoreLabels):
+        return round(sum(labels) / len(labels), schema.labels.decimals)
+    counts = Counter(labels)
+    values: list[Label] = list(schema.labels.values)
+    return max(values, key=lambda label: counts[label])

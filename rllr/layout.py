@@ -1,0 +1,129 @@
+"""Where everything lies: the path is the identity of a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rllr.config.load import BASELINE, Project
+from rllr.config.schema import MIXTURE
+from rllr.files import digest
+
+MANIFEST = "manifest.json"
+SUMMARY = "summary.json"
+ADAPTER = "adapter_model.safetensors"
+FULL_MODEL = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one run, relative to the working directory."""
+
+    project: Project
+
+    @property
+    def run(self) -> Path:
+        """The run's folder; nothing is written outside it but shared base models."""
+        return Path(self.project.config.results_dir) / self.project.config.run
+
+    def data(self, task: str) -> Path:
+        """A task's splits."""
+        return self.run / "data" / task
+
+    def rationales(self, task: str) -> Path:
+        """A task's rationales, one for every label of every example that needs them."""
+        return self.run / "rationales" / task
+
+    def label_pairs(self, task: str) -> Path:
+        """Label-sensitive pairs of a task."""
+        return self.run / "pairs" / "label_sensitive" / task
+
+    def samples(self, model: str, start: str, unit: str, seed: int | str) -> Path:
+        """Responses sampled from a trained model, for the judge."""
+        return self.run / "samples" / model / start / unit / f"seed{seed}"
+
+    def rationale_pairs(self, model: str, start: str, unit: str, seed: int | str) -> Path:
+        """Pairs that the judge ranked."""
+        return self.run / "pairs" / "rationale_sensitive" / model / start / unit / f"seed{seed}"
+
+    def base(self, model: str) -> Path:
+        """A base model, shared by runs that agree on everything it depends on."""
+        return (
+            Path(self.project.config.models_dir) / f"{model}@{base_revision(self.project, model)}"
+        )
+
+    def trained(self, model: str, stage: str, unit: str, seed: int | str) -> Path:
+        """A trained stage: an adapter, or a full model."""
+        return self.run / "trained" / model / stage / unit / f"seed{seed}"
+
+    def cell(self, model: str, task: str, method: str, seed: int | str) -> Path:
+        """One cell: metrics and predictions."""
+        return self.run / "cells" / model / task / method / f"seed{seed}"
+
+    def baseline(self, task: str) -> Path:
+        """The majority-class (or mean-score) baseline of a task."""
+        return self.cell(BASELINE, task, "majority", 0)
+
+    def weights(self, model: str, stage: str, unit: str, seed: int | str) -> Path:
+        """The weights file of a trained stage."""
+        method = self.project.methods.get(stage)
+        full = bool(method and method.algorithm == "sft")
+        full = full and self.project.sft(model, stage).tuning == "full"
+        return self.trained(model, stage, unit, seed) / (FULL_MODEL if full else ADAPTER)
+
+    @property
+    def tables(self) -> Path:
+        """The comparison tables."""
+        return self.run / "tables"
+
+    @property
+    def figures(self) -> Path:
+        """The figures."""
+        return self.run / "figures"
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.run / "report.html"
+
+    @property
+    def logs(self) -> Path:
+        """Logs, one per job."""
+        return self.run / "logs"
+
+    def config_file(self) -> Path:
+        """The resolved configuration; its name carries its hash, so no job reads another's."""
+        return self.run / "config" / f"{self.project.hash}.json"
+
+
+def is_done(folder: Path) -> bool:
+    """Whether the artefact in `folder` is whole."""
+    return (folder / MANIFEST).exists()
+
+
+def base_revision(project: Project, model: str) -> str:
+    """Revision of a base model; a tiny one's is a hash of all that it is made from."""
+    return f"tiny-{digest(base_slice(project, model))[:10]}"
+
+
+def base_slice(project: Project, model: str) -> dict[str, object]:
+    """What a tiny base model depends on: the run's training data and its own settings."""
+    return {
+        "run": project.config.run,
+        "data": project.config.data.model_dump(),
+        "tasks": {task: _task_slice(project, task) for task in project.train_tasks},
+        "pretrain": project.pretrain(model).model_dump(),
+        "source": project.models[model].source.model_dump(),
+        "architecture": project.models[model].architecture,
+    }
+
+
+def _task_slice(project: Project, task: str) -> dict[str, object]:
+    return project.tasks[task].model_dump(include={"instruction", "input", "labels"})
+
+
+def units_for(project: Project, method: str) -> list[str]:
+    """Training units of a method: a method that trains nothing has one for all tasks."""
+    if project.methods[method].algorithm == "none":
+        return [MIXTURE]
+    return project.units

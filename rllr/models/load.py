@@ -1,0 +1,73 @@
+"""Loading models: a base, with what a stage trained on it merged in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rllr.errors import RllrError
+from rllr.layout import ADAPTER, FULL_MODEL
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def quiet_libraries(threads: int) -> None:
+    """Set this process's thread count and keep libraries off the network and off the terminal."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
+def load_policy(base: Path, trained: Path | None = None) -> PreTrainedModel:
+    """The base as a causal language model in eval mode, with `trained` merged into it.
+
+    `trained` is a stage's folder: a full model replaces the base, an adapter is merged.
+    Raises RllrError when the folder holds neither.
+    """
+    from transformers import AutoModelForCausalLM
+
+    if trained is None or (trained / FULL_MODEL).exists():
+        return _load(AutoModelForCausalLM, trained or base).eval()
+    _require_adapter(trained)
+    from peft import PeftModel
+
+    model = _load(AutoModelForCausalLM, base)
+    return PeftModel.from_pretrained(model, str(trained)).merge_and_unload().eval()
+
+
+def load_scorer(policy: PreTrainedModel, pad_id: int) -> PreTrainedModel:
+    """A sequence classifier with one output on the policy's decoder; its head is fresh."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    config = AutoConfig.for_model(**{**policy.config.to_dict(), "num_labels": 1})
+    config.pad_token_id = pad_id
+    scorer = AutoModelForSequenceClassification.from_config(config)
+    getattr(scorer, scorer.base_model_prefix).load_state_dict(policy.base_model.state_dict())
+    return scorer
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The model's tokenizer, in the form that the trainers of the libraries ask for."""
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
+
+
+def _load(auto: Any, folder: Path) -> Any:
+    if not (folder / "config.json").exists():
+        raise RllrError(f"{folder}: no model here; was the stage that makes it run?")
+    return auto.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+
+
+def _require_adapter(folder: Path) -> None:
+    if not (folder / ADAPTER).exists():
+        raise RllrError(f"{folder}: neither {FULL_MODEL} nor {ADAPTER}; was the stage pruned?")

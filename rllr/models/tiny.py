@@ -1,0 +1,148 @@
+"""Tiny base models: real architectures at a small size, pretrained from scratch on the run's data.
+
+They stand in for the foundation models where there is no GPU and no hub. Their tokenizer and
+pretraining text come from the training splits' inputs, never from validation or test, and no label
+is looked at; a twentieth of the documents is held out and its loss recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rllr.config.load import Project
+from rllr.config.schema import ModelConfig, PretrainSettings, TinySource
+from rllr.data.examples import Example, read_examples
+from rllr.files import read_jsonl, write_json
+from rllr.layout import SUMMARY, Layout
+from rllr.models.corpus import pretraining_documents
+from rllr.models.tokenizers import TextEncoder, save_tokenizer, train_tokenizer
+from rllr.tasks.labels import wrong_labels
+from rllr.tasks.question import question_pieces
+from rllr.tasks.response import format_response
+
+SEED = 0
+HELD_OUT = 20
+TRAINING_SPLITS = ("sft", "rm", "rl")
+
+
+def build_tiny(project: Project, model: str) -> dict[str, Any]:
+    """Train the tokenizer, then the model, into the base model's folder; return facts."""
+    layout = Layout(project)
+    to = layout.base(model)
+    source = project.models[model].source
+    examples = {
+        task: _training_texts(project, task, layout.data(task)) for task in project.train_tasks
+    }
+    rows = [row for group in examples.values() for row in group]
+    documents = pretraining_documents(rows, project.pretrain(model).documents, SEED)
+    files = [layout.rationales(task) / "sft.jsonl" for task in project.train_tasks]
+    written = [row["rationale"] for path in files for row in read_jsonl(path)]
+    texts = [*documents, *written, *_frame_texts(project, model, examples)]
+    save_tokenizer(train_tokenizer(source.tokenizer, texts), source.tokenizer, to)
+    return pretrain(project.models[model], project.pretrain(model), documents, to)
+
+
+def _training_texts(project: Project, task: str, folder: Path) -> list[Example]:
+    schema = project.tasks[task]
+    files = [folder / f"{split}.jsonl" for split in TRAINING_SPLITS]
+    return [row for path in files for row in read_examples(path, schema, labelled=False)]
+
+
+def _frame_texts(
+    project: Project, model: str, examples: Mapping[str, Sequence[Example]]
+) -> list[str]:
+    """The fixed words of prompts and responses, often enough to become whole tokens."""
+    texts = [segment.text for segment in project.models[model].prompt if segment.text]
+    for task, rows in examples.items():
+        schema = project.tasks[task]
+        texts += [piece.text for piece in question_pieces(schema, rows[0]) if not piece.is_input]
+        labels = [rows[0]["label"], *wrong_labels(schema, rows[0]["label"])]
+        texts += [format_response(schema, label, None) for label in labels]
+    return texts * 50
+
+
+def tiny_config(source: TinySource, architecture: str, vocabulary: int, ids: Any) -> Any:
+    """The transformers configuration of a tiny model; `ids` are its bos, eos and pad ids."""
+    from transformers import AutoConfig
+
+    shape: dict[str, Any] = {"hidden_size": source.hidden_size, "n_layer": source.layers}
+    if architecture == "bloom":
+        return AutoConfig.for_model(
+            "bloom", vocab_size=vocabulary, n_head=source.heads, **shape, **ids
+        )
+    shape = {
+        "hidden_size": source.hidden_size,
+        "intermediate_size": source.intermediate_size,
+        "num_hidden_layers": source.layers,
+        "num_attention_heads": source.heads,
+        "num_key_value_heads": source.kv_heads,
+        "head_dim": source.hidden_size // source.heads,
+        "max_position_embeddings": source.positions,
+        "tie_word_embeddings": False,
+    }
+    if architecture == "glm":
+        shape["attention_bias"] = True
+    if architecture == "mistral":
+        shape["sliding_window"] = None
+    return AutoConfig.for_model(architecture, vocab_size=vocabulary, **shape, **ids)
+
+
+def pretrain(
+    config: ModelConfig, settings: PretrainSettings, documents: Sequence[str], to: Path
+) -> dict[str, Any]:
+    """Train from random weights on the documents; write safetensors and return the losses."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from rllr.training.common import train_and_evaluate
+
+    encoder = TextEncoder(to)
+    rows = _token_rows(encoder, config, documents, settings.max_length)
+    held_out, train = rows[::HELD_OUT], [r for i, r in enumerate(rows) if i % HELD_OUT]
+    torch.manual_seed(SEED)
+    ids = _control_ids(encoder, config)
+    vocabulary = encoder.tokenizer.get_vocab_size()
+    shape = tiny_config(config.source, config.architecture, vocabulary, ids)
+    model = AutoModelForCausalLM.from_config(shape)
+    losses = train_and_evaluate(_trainer(model, settings, train, held_out, to))
+    model.save_pretrained(to, safe_serialization=True)
+    tokens = int(sum(len(row["input_ids"]) for row in train) * settings.epochs)
+    parameters = sum(p.numel() for p in model.parameters())
+    facts = {"tokens": tokens, "parameters": parameters, "documents": len(rows)}
+    write_json(to / SUMMARY, {"kind": "pretrain", **losses, **facts})
+    return {**losses, **facts}
+
+
+def _trainer(model: Any, settings: PretrainSettings, train: Any, held_out: Any, to: Path) -> Any:
+    from transformers import Trainer, TrainingArguments
+
+    from rllr.training.common import CausalCollator, JsonlLog, common_arguments
+
+    return Trainer(
+        model,
+        TrainingArguments(**common_arguments(settings, SEED, to)),
+        data_collator=CausalCollator(model.config.pad_token_id),
+        train_dataset=train,
+        eval_dataset=held_out,
+        callbacks=[JsonlLog(to)],
+    )
+
+
+def _control_ids(encoder: TextEncoder, config: ModelConfig) -> dict[str, int | None]:
+    names = config.source.tokenizer
+    bos = encoder.control(names.bos) if names.bos else None
+    return {
+        "bos_token_id": bos,
+        "eos_token_id": encoder.control(names.eos),
+        "pad_token_id": encoder.control(names.pad),
+    }
+
+
+def _token_rows(
+    encoder: TextEncoder, config: ModelConfig, documents: Sequence[str], limit: int
+) -> list[dict[str, list[int]]]:
+    start = [encoder.control(config.source.tokenizer.bos)] if config.source.tokenizer.bos else []
+    eos = encoder.control(config.source.tokenizer.eos)
+    return [{"input_ids": [*start, *encoder.encode(text), eos][:limit]} for text in documents]

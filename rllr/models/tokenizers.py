@@ -1,0 +1,90 @@
+"""Tokenizers: training a tiny model's own, and encoding text that can never become a control token.
+
+Everything here needs the small `tokenizers` library alone, so that text stages start at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from rllr.config.schema import TokenizerConfig
+from rllr.errors import RllrError
+from rllr.files import write_json
+
+TOKENIZER = "tokenizer.json"
+BYTES = [f"<0x{value:02X}>" for value in range(256)]
+
+
+def train_tokenizer(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
+    """Train a BPE tokenizer whose control tokens come first, in the configured order.
+
+    `byte_fallback_bpe` is the layout of the sentencepiece models (a word's space is part of it as
+    `▁`, unknown characters become byte tokens); `byte_level_bpe` that of BLOOM.
+    """
+    special = list(dict.fromkeys(filter(None, _special(config))))
+    fallback = config.algorithm == "byte_fallback_bpe"
+    if fallback:
+        tokenizer = Tokenizer(models.BPE(unk_token=config.unk, byte_fallback=True))
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=True)
+        tokenizer.decoder = decoders.Sequence(
+            [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+        )
+    else:
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.vocab_size,
+        special_tokens=[AddedToken(t, special=True, normalized=False) for t in special]
+        + ([AddedToken(t, special=False, normalized=False) for t in BYTES] if fallback else []),
+        initial_alphabet=[] if fallback else pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def _special(config: TokenizerConfig) -> list[str | None]:
+    return [config.unk, config.pad, config.bos, config.eos, *config.control]
+
+
+def save_tokenizer(tokenizer: Tokenizer, config: TokenizerConfig, folder: Path) -> None:
+    """Write tokenizer.json and the config by which transformers loads it unchanged."""
+    tokenizer.save(str(folder / TOKENIZER))
+    names = {"unk_token": config.unk, "pad_token": config.pad, "eos_token": config.eos}
+    if config.bos:
+        names["bos_token"] = config.bos
+    extra = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    write_json(folder / "tokenizer_config.json", {**names, **extra})
+
+
+class TextEncoder:
+    """Text to ids and back, for one model; control tokens are reached by name only."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / TOKENIZER
+        if not path.exists():
+            raise RllrError(f"{path}: no tokenizer; was the base model built completely?")
+        self.tokenizer = Tokenizer.from_file(str(path))
+        # Content that spells a control token ("</s>", "<|user|>") is split like any other text.
+        self.tokenizer.encode_special_tokens = True
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of plain text, without any control token."""
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def control(self, token: str) -> int:
+        """Id of a control token; RllrError when the tokenizer has no such token."""
+        found = self.tokenizer.token_to_id(token)
+        if found is None:
+            raise RllrError(f"the tokenizer has no control token {token!r}")
+        return int(found)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, control tokens left out."""
+        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text

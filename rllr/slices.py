@@ -1,0 +1,137 @@
+"""The part of the configuration that each stage depends on.
+
+The workflow passes a slice's hash as a rule parameter: editing one setting reruns the stages that
+read it, and no others. Manifests record the slice itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rllr.config.load import Project
+from rllr.layout import base_slice
+
+Slice = dict[str, Any]
+TEXT = {"instruction", "input", "labels"}
+
+
+def data(project: Project, task: str) -> Slice:
+    """The data stage of a task."""
+    return {
+        "data": project.config.data.model_dump(),
+        "task": _task(project, task, {"input", "labels"}),
+    }
+
+
+def rationales(project: Project, task: str) -> Slice:
+    """The teacher stage of a task."""
+    wrong = project.config.pairs.wrong_labels
+    teacher = project.config.teacher.model_dump()
+    return {
+        "teacher": teacher,
+        "wrong_labels": wrong,
+        "task": _task(project, task, {"input", "labels"}),
+    }
+
+
+def label_pairs(project: Project, task: str) -> Slice:
+    """Label-sensitive pairs of a task."""
+    return {"task": _task(project, task, {"labels"})}
+
+
+def base(project: Project, model: str) -> Slice:
+    """A base model."""
+    return base_slice(project, model)
+
+
+def sft(project: Project, model: str, method: str, unit: str) -> Slice:
+    """A supervised stage."""
+    response = project.methods[method].response
+    return {
+        **_model(project, model, project.unit_tasks(unit)),
+        "settings": project.sft(model, method).model_dump(),
+        "response": response,
+        "threads": project.config.threads.training,
+    }
+
+
+def sample(project: Project, model: str, unit: str) -> Slice:
+    """Sampling of responses for the judge."""
+    keys = {"prompts", "heldout_prompts", "samples_per_prompt", "temperature"}
+    return {
+        **_model(project, model, project.unit_tasks(unit)),
+        "pairs": project.config.pairs.model_dump(include=keys),
+        "threads": project.config.threads.inference,
+    }
+
+
+def judge(project: Project, unit: str) -> Slice:
+    """Judging of sampled responses."""
+    tasks = {task: _task(project, task, {"input", "labels"}) for task in project.unit_tasks(unit)}
+    return {"pairs_per_prompt": project.config.pairs.pairs_per_prompt, "tasks": tasks}
+
+
+def reward(project: Project, model: str, name: str, unit: str) -> Slice:
+    """A reward model."""
+    return {
+        **_model(project, model, project.unit_tasks(unit)),
+        "settings": project.reward(model, name).model_dump(),
+        "reward_model": project.config.reward_models[name].model_dump(),
+        "threads": project.config.threads.training,
+    }
+
+
+def ppo(project: Project, model: str, method: str, unit: str) -> Slice:
+    """A PPO method."""
+    return {
+        **_model(project, model, project.unit_tasks(unit)),
+        "settings": project.ppo(model, method).model_dump(),
+        "method": project.methods[method].model_dump(exclude={"name"}),
+        "threads": project.config.threads.training,
+    }
+
+
+def predict(project: Project, model: str, tasks: Iterable[str]) -> Slice:
+    """Prediction with a trained model."""
+    return {**_model(project, model, tasks), "threads": project.config.threads.inference}
+
+
+def score(project: Project, tasks: Iterable[str]) -> Slice:
+    """Scoring of predictions."""
+    return {"tasks": {task: _task(project, task, {"labels", "metric", "f1_of"}) for task in tasks}}
+
+
+def grid(project: Project) -> Slice:
+    """What tables, figures and report are laid out by."""
+    config = project.config
+    groups: dict[str, Any] = {"models": project.models, "tasks": project.tasks}
+    named = {
+        kind: [{"key": key, "name": groups[kind][key].name} for key in getattr(config, kind)]
+        for kind in groups
+    }
+    for row in named["tasks"]:
+        row["metric"] = project.tasks[row["key"]].metric
+    methods = {
+        kind: [{"key": key, "name": project.methods[key].name} for key in getattr(config, kind)]
+        for kind in ("methods", "context_methods")
+    }
+    facts = {"run": config.run, "seeds": config.seeds, "scope": config.scope}
+    generated = config.data.source == "generated"
+    return {**facts, **named, **methods, "generated": generated, "paper": False}
+
+
+def _task(project: Project, task: str, keys: set[str]) -> Slice:
+    return project.tasks[task].model_dump(include=keys)
+
+
+def _model(project: Project, model: str, tasks: Iterable[str]) -> Slice:
+    """What prompts and adapters of a model are made from."""
+    return {
+        "prompt": [
+            segment.model_dump(exclude_none=True) for segment in project.models[model].prompt
+        ],
+        "lora_targets": project.models[model].lora_targets,
+        "generation": project.config.generation.model_dump(),
+        "tasks": {task: _task(project, task, TEXT) for task in tasks},
+    }

@@ -1,0 +1,165 @@
+"""The stages that rules call: each runs one function and ends with a manifest.
+
+Heavy imports happen inside, so that a stage loads what it uses and nothing more.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rllr import slices
+from rllr.artefact import artefact
+from rllr.config.load import Project
+from rllr.job import Job
+from rllr.layout import MANIFEST, Layout
+
+
+def data(project: Project, task: str) -> None:
+    """Make one task's splits."""
+    from rllr.data.prepare import prepare
+
+    folder = Layout(project).data(task)
+    seed = project.config.data.seed
+    with artefact(folder / MANIFEST, "data", slices.data(project, task), seed=seed) as notes:
+        notes.update(prepare(project, task, folder))
+
+
+def rationales(project: Project, task: str) -> None:
+    """Write one task's rationales."""
+    from rllr.teacher.rationales import WITH_WRONG, write_rationales
+
+    layout = Layout(project)
+    source, folder = layout.data(task), layout.rationales(task)
+    inputs = [source / f"{split}.jsonl" for split in WITH_WRONG]
+    seed = project.config.teacher.seed
+    with artefact(
+        folder / MANIFEST, "rationales", slices.rationales(project, task), seed=seed, inputs=inputs
+    ) as notes:
+        notes.update(write_rationales(project, task, source, folder))
+
+
+def label_pairs(project: Project, task: str) -> None:
+    """Make one task's label-sensitive pairs."""
+    from rllr.data.pairs import PAIR_SPLITS, write_label_pairs
+
+    layout = Layout(project)
+    source, written, folder = layout.data(task), layout.rationales(task), layout.label_pairs(task)
+    inputs = [root / f"{s}.jsonl" for root in (source, written) for s in PAIR_SPLITS.values()]
+    with artefact(
+        folder / MANIFEST, "label_pairs", slices.label_pairs(project, task), seed=0, inputs=inputs
+    ) as notes:
+        notes.update(write_label_pairs(project, task, source, written, folder))
+
+
+def baseline(project: Project, task: str) -> None:
+    """Score the trivial predictor of one task."""
+    from rllr.evaluation.score import write_baseline
+
+    write_baseline(project, task)
+
+
+def base(project: Project, model: str) -> None:
+    """Build one base model."""
+    _start(project)
+    from rllr.models.tiny import TRAINING_SPLITS, build_tiny
+
+    layout = Layout(project)
+    tasks = project.train_tasks
+    inputs = [layout.data(task) / f"{split}.jsonl" for task in tasks for split in TRAINING_SPLITS]
+    with artefact(
+        layout.base(model) / MANIFEST, "base", slices.base(project, model), seed=0, inputs=inputs
+    ) as notes:
+        notes.update(build_tiny(project, model))
+
+
+def sft(job: Job, method: str) -> None:
+    """Train one supervised stage."""
+    _start(job.project)
+    from rllr.training.sft import train_sft
+
+    settings = slices.sft(job.project, job.model, method, job.unit)
+    inputs = [_manifest(folder) for folder in [job.base, *job.data.values()]]
+    with artefact(
+        job.trained(method) / MANIFEST, "sft", settings, seed=job.seed, inputs=inputs
+    ) as notes:
+        notes.update(train_sft(job, method))
+
+
+def sample(job: Job, start: str) -> None:
+    """Sample responses for the judge."""
+    _start(job.project, inference=True)
+    from rllr.evaluation.sample import sample_responses
+
+    settings = slices.sample(job.project, job.model, job.unit)
+    inputs = [_manifest(job.trained(start))]
+    with artefact(
+        job.samples(start) / MANIFEST, "sample", settings, seed=job.seed, inputs=inputs
+    ) as notes:
+        notes.update(sample_responses(job, start))
+
+
+def judge(job: Job, start: str) -> None:
+    """Rank sampled responses into rationale-sensitive pairs."""
+    from rllr.data.pairs import write_rationale_pairs
+    from rllr.evaluation.sample import SAMPLES
+
+    settings = slices.judge(job.project, job.unit)
+    samples = job.samples(start) / SAMPLES
+    folder = job.rationale_pairs(start)
+    with artefact(folder / MANIFEST, "judge", settings, seed=job.seed, inputs=[samples]) as notes:
+        notes.update(write_rationale_pairs(job.project, job.data, samples, folder, job.seed))
+
+
+def reward(job: Job, name: str) -> None:
+    """Train one reward model."""
+    _start(job.project)
+    from rllr.training.reward import train_reward
+
+    settings = slices.reward(job.project, job.model, name, job.unit)
+    start = job.project.config.reward_models[name].start
+    pairs = [folder for group in job.pair_folders(start).values() for folder in group]
+    inputs = [_manifest(folder) for folder in [job.trained(start), *pairs]]
+    with artefact(
+        job.trained(name) / MANIFEST, "reward", settings, seed=job.seed, inputs=inputs
+    ) as notes:
+        notes.update(train_reward(job, name))
+
+
+def ppo(job: Job, method: str) -> None:
+    """Train one PPO method."""
+    _start(job.project)
+    from rllr.training.policy import train_policy
+
+    settings = slices.ppo(job.project, job.model, method, job.unit)
+    declared = job.project.methods[method]
+    stages = [declared.start, *(term.model for term in declared.rewards)]
+    inputs = [_manifest(job.trained(stage)) for stage in stages]
+    with artefact(
+        job.trained(method) / MANIFEST, "ppo", settings, seed=job.seed, inputs=inputs
+    ) as notes:
+        notes.update(train_policy(job, method))
+
+
+def predict(job: Job, method: str) -> None:
+    """Predict the test splits."""
+    from rllr.evaluation.predict import predict as run
+
+    run(job, method)
+
+
+def score(job: Job, method: str) -> None:
+    """Score predictions."""
+    from rllr.evaluation.score import score as run
+
+    run(job, method)
+
+
+def _manifest(folder: Path) -> Path:
+    return folder / MANIFEST
+
+
+def _start(project: Project, *, inference: bool = False) -> None:
+    from rllr.models.load import quiet_libraries
+
+    threads = project.config.threads
+    quiet_libraries(threads.inference if inference else threads.training)

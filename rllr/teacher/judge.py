@@ -1,0 +1,52 @@
+"""The offline judge: ranks responses by their rationale and never sees the gold label.
+
+A response scores by two things: which share of the words it quotes as evidence stands in the
+input, and how much a word-label lexicon, counted on training data, says that they support the
+label that the response states. Words between double quotes are evidence; where nothing is quoted,
+every word of the rationale that occurs in training inputs is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rllr.tasks.labels import Label
+from rllr.tasks.response import parse_response
+from rllr.teacher.lexicon import Lexicon, features, words_of
+
+QUOTED = re.compile(r'"([^"]+)"')
+SUPPORT_LIMIT = 2.0
+UNREADABLE = -2.0
+
+
+class RuleJudge:
+    """Scores responses of one task; larger is better."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self.lexicon = lexicon
+        self.vocabulary = lexicon.vocabulary
+
+    def evidence(self, rationale: str) -> list[str]:
+        """The words that a rationale offers as evidence."""
+        quoted = [word for part in QUOTED.findall(rationale) for word in words_of(part)]
+        return quoted or [word for word in words_of(rationale) if word in self.vocabulary]
+
+    def score(self, example: Mapping[str, Any], response: str) -> float:
+        """In [-2, 2]: share of evidence found in the input, plus its support (-1..1)."""
+        parsed = parse_response(self.lexicon.task, response)
+        words = self.evidence(parsed.rationale)
+        if parsed.label is None:
+            return UNREADABLE
+        if not words:
+            return -1.0
+        found = features(self.lexicon.task, example)
+        grounded = [word for word in words if word in found]
+        support = sum(self._support(found[word], parsed.label) for word in grounded)
+        return (len(grounded) + support) / len(words)
+
+    def _support(self, feature: str, label: Label) -> float:
+        """The lexicon's score of one word, squashed to [-1, 1]."""
+        score = self.lexicon.score(feature, label)
+        return max(-SUPPORT_LIMIT, min(SUPPORT_LIMIT, score)) / SUPPORT_LIMIT

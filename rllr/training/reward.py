@@ -1,0 +1,116 @@
+"""Reward models with TRL's RewardTrainer: LoRA and a scalar head on the frozen, merged start model.
+
+The loss is the pairwise logistic one (Bradley and Terry 1952, as in Ouyang et al. 2022):
+-log sigmoid(r(chosen) - r(rejected)); a response's reward is the head's value at its last token.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rllr.errors import RllrError
+from rllr.files import read_jsonl, write_json
+from rllr.job import Job
+from rllr.layout import SUMMARY
+
+SIDES = ("chosen", "rejected")
+
+
+def pair_rows(job: Job, pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, list[int]]]:
+    """Rows of `chosen_ids` and `rejected_ids`: prompt and response, end token included."""
+    rows = []
+    for pair in pairs:
+        prompt = job.builder.prompt(job.project.tasks[pair["task"]], pair["example"]).ids
+        # Sampled responses were stripped when decoded; every response starts with one space.
+        texts = {side: " " + pair[side].strip() for side in SIDES}
+        rows.append({f"{s}_ids": prompt + job.builder.response(t) for s, t in texts.items()})
+    return rows
+
+
+def train_reward(job: Job, reward: str) -> dict[str, Any]:
+    """Train one reward model into its folder; returns (and writes) its summary.
+
+    Held-out accuracy is measured on both kinds of pairs. Raises RllrError when there is no pair to
+    train on.
+    """
+    config = job.project.config.reward_models[reward]
+    folders = job.pair_folders(config.start)
+    train = _read(folders[config.pairs], "train")
+    if not train:
+        raise RllrError(
+            f"reward model {reward!r} of {job.model!r}: no {config.pairs} pairs to train on; the "
+            "sampled responses may all be equal, or the judge tells none apart (raise "
+            "pairs.temperature, pairs.samples_per_prompt or pairs.prompts)"
+        )
+    to = job.trained(reward)
+    trainer = _trainer(job, reward, train)
+    trainer.train()
+    trainer.model.save_pretrained(str(to), safe_serialization=True)
+    held_out = {kind: _read(paths, "heldout") for kind, paths in folders.items()}
+    accuracy = {kind: pair_accuracy(trainer.model, job, rows) for kind, rows in held_out.items()}
+    summary = {"kind": "reward", "pairs": config.pairs, "train_pairs": len(train)}
+    write_json(to / SUMMARY, {**summary, "accuracy": accuracy})
+    return {**summary, "accuracy": accuracy}
+
+
+def _read(folders: Sequence[Path], name: str) -> list[dict[str, Any]]:
+    return [row for folder in folders for row in read_jsonl(folder / f"{name}.jsonl")]
+
+
+def _trainer(job: Job, reward: str, train: list[dict[str, Any]]) -> Any:
+    import torch
+    from datasets import Dataset
+    from trl import RewardConfig, RewardTrainer
+
+    from rllr.models.load import load_policy, load_scorer, load_tokenizer
+    from rllr.training.common import JsonlLog, common_arguments, lora_config
+
+    settings = job.project.reward(job.model, reward)
+    start = job.trained(job.project.config.reward_models[reward].start)
+    torch.manual_seed(job.seed)
+    to = job.trained(reward)
+    return RewardTrainer(
+        model=load_scorer(load_policy(job.base, start), job.builder.pad),
+        args=RewardConfig(**common_arguments(settings, job.seed, to), max_length=None),
+        train_dataset=Dataset.from_list(pair_rows(job, train)),
+        processing_class=load_tokenizer(job.base),
+        peft_config=lora_config(job, settings, "SEQ_CLS"),
+        callbacks=[JsonlLog(to)],
+    )
+
+
+def pair_accuracy(scorer: Any, job: Job, pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Share of pairs whose chosen response scores higher (a tie counts half), also per task."""
+    rows = pair_rows(job, pairs)
+    scores = [
+        score_ids(scorer, [row[f"{side}_ids"] for row in rows], job.builder.pad) for side in SIDES
+    ]
+    totals: dict[str, list[float]] = defaultdict(list)
+    for pair, good, bad in zip(pairs, *scores, strict=True):
+        totals[pair["task"]].append(1.0 if good > bad else 0.5 if good == bad else 0.0)
+    by_task = {task: {"correct": sum(hits), "n": len(hits)} for task, hits in totals.items()}
+    correct = sum(task["correct"] for task in by_task.values())
+    return {"correct": correct, "n": len(rows), "by_task": by_task}
+
+
+def score_ids(scorer: Any, rows: Sequence[list[int]], pad_id: int, batch: int = 64) -> list[float]:
+    """The scalar at each row's last token; rows are batched by length."""
+    import torch
+
+    from rllr.training.common import CausalCollator
+
+    collate = CausalCollator(pad_id)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    scores = [0.0] * len(rows)
+    scorer.eval()
+    with torch.inference_mode():
+        for at in range(0, len(order), batch):
+            part = order[at : at + batch]
+            inputs = collate([{"input_ids": rows[i]} for i in part])
+            inputs.pop("labels")
+            for i, value in zip(part, scorer(**inputs).logits[:, 0].tolist(), strict=True):
+                scores[i] = value
+    return scores

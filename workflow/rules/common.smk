@@ -1,0 +1,263 @@
+# Helpers of all rules: the validated configuration, paths, and what a rule asks for.
+import os
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, workflow.basedir)
+# Rules call `python`: the one that runs Snakemake, whether or not its environment is activated.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ["PYTHONPATH"] = os.pathsep.join([workflow.basedir, os.environ.get("PYTHONPATH", "")])
+
+from rllr import slices
+from rllr.config.load import load
+from rllr.errors import RllrError
+from rllr.files import digest, write_json
+from rllr.job import Job
+from rllr.layout import FULL_MODEL, ADAPTER, Layout, base_revision, units_for
+from rllr.prune import pruned_paths
+
+
+def load_project():
+    folder = Path(workflow.configfiles[-1]).resolve().parent
+    try:
+        return load(config, folder)
+    except RllrError as error:
+        raise WorkflowError(str(error)) from None
+
+
+PROJECT = load_project()
+LAYOUT = Layout(PROJECT)
+RUN = LAYOUT.run
+LOGS = LAYOUT.logs
+CONFIG = LAYOUT.config_file()
+if not CONFIG.exists():
+    write_json(CONFIG, PROJECT.dump())
+
+TASKS = PROJECT.data_tasks
+SPLITS = ["sft", "rm", "rl", "validation", "test"]
+PAIRS = ["train", "heldout"]
+REWARDS = list(PROJECT.config.reward_models)
+THREADS = PROJECT.config.threads
+SFT_WEIGHTS = FULL_MODEL if PROJECT.config.training.sft.tuning == "full" else ADAPTER
+
+
+def methods_of(*algorithms):
+    return [name for name, method in PROJECT.methods.items() if method.algorithm in algorithms]
+
+
+def any_of(names):
+    """A wildcard's pattern: one of these names, or nothing at all."""
+    return "|".join(map(re.escape, map(str, names))) or "(?!)"
+
+
+wildcard_constraints:
+    model=any_of(PROJECT.models),
+    task=any_of(TASKS),
+    unit=any_of(PROJECT.units),
+    seed=any_of(PROJECT.config.seeds),
+    start=any_of(methods_of("sft")),
+    reward=any_of(REWARDS),
+    sft_method=any_of(methods_of("sft")),
+    ppo_method=any_of(methods_of("ppo")),
+
+
+# --- parameters: a stage's slice of the configuration, as a hash ---------------------------------
+
+
+def data_slice(wildcards):
+    return digest(slices.data(PROJECT, wildcards.task))
+
+
+def rationales_slice(wildcards):
+    return digest(slices.rationales(PROJECT, wildcards.task))
+
+
+def label_pairs_slice(wildcards):
+    return digest(slices.label_pairs(PROJECT, wildcards.task))
+
+
+def baseline_slice(wildcards):
+    return digest(slices.score(PROJECT, [wildcards.task]))
+
+
+def sft_slice(wildcards):
+    return digest(slices.sft(PROJECT, wildcards.model, wildcards.sft_method, wildcards.unit))
+
+
+def sample_slice(wildcards):
+    return digest(slices.sample(PROJECT, wildcards.model, wildcards.unit))
+
+
+def judge_slice(wildcards):
+    return digest(slices.judge(PROJECT, wildcards.unit))
+
+
+def reward_slice(wildcards):
+    return digest(slices.reward(PROJECT, wildcards.model, wildcards.reward, wildcards.unit))
+
+
+def ppo_slice(wildcards):
+    return digest(slices.ppo(PROJECT, wildcards.model, wildcards.ppo_method, wildcards.unit))
+
+
+def predict_slice(wildcards):
+    tasks = PROJECT.eval_tasks(cell_unit(wildcards))
+    return digest(slices.predict(PROJECT, wildcards.model, tasks))
+
+
+def score_slice(wildcards):
+    return digest(slices.score(PROJECT, PROJECT.eval_tasks(cell_unit(wildcards))))
+
+
+# --- inputs --------------------------------------------------------------------------------------
+
+
+def job_of(wildcards):
+    return Job(PROJECT, wildcards.model, cell_unit(wildcards), wildcards.seed)
+
+
+def cell_unit(wildcards):
+    """The training unit: named in the path, or the task itself, or the mixture."""
+    return wildcards.get("unit") or wildcards.get("task") or "mixture"
+
+
+def done(folders):
+    return [folder / "manifest.json" for folder in folders]
+
+
+def base_of(wildcards):
+    return LAYOUT.base(wildcards.model) / FULL_MODEL
+
+
+def base_data(wildcards):
+    tasks = PROJECT.train_tasks
+    return done([*map(LAYOUT.data, tasks), *map(LAYOUT.rationales, tasks)])
+
+
+def unit_data(wildcards):
+    job = job_of(wildcards)
+    return done(job.data.values())
+
+
+def unit_rationales(wildcards):
+    job = job_of(wildcards)
+    return done(job.rationales.values())
+
+
+def stage_files(job, stage):
+    """Weights and manifest of a trained stage."""
+    weights = LAYOUT.weights(job.model, stage, job.unit, job.seed)
+    return [weights, weights.parent / "manifest.json"]
+
+
+def sampled_stage(wildcards):
+    return stage_files(job_of(wildcards), wildcards.start)
+
+
+def reward_start(wildcards):
+    start = PROJECT.config.reward_models[wildcards.reward].start
+    return stage_files(job_of(wildcards), start)
+
+
+def reward_pairs(wildcards):
+    start = PROJECT.config.reward_models[wildcards.reward].start
+    folders = job_of(wildcards).pair_folders(start)
+    return done(folder for group in folders.values() for folder in group)
+
+
+def ppo_stages(wildcards):
+    method = PROJECT.methods[wildcards.ppo_method]
+    job = job_of(wildcards)
+    stages = [method.start, *(term.model for term in method.rewards)]
+    return [path for stage in stages for path in stage_files(job, stage)]
+
+
+def predicted_stages(wildcards):
+    """Everything that is loaded to predict: the method's own weights, and its start's."""
+    method = PROJECT.methods[wildcards.method]
+    if method.algorithm == "none":
+        return []
+    stages = [name for name in (method.start, wildcards.method) if name != "base"]
+    return [path for stage in stages for path in stage_files(job_of(wildcards), stage)]
+
+
+def test_data(wildcards):
+    return [LAYOUT.data(task) / "test.jsonl" for task in PROJECT.eval_tasks(cell_unit(wildcards))]
+
+
+# --- targets -------------------------------------------------------------------------------------
+
+
+def cell_grid():
+    """(model, task, method, seed) of every cell, context rows included."""
+    config = PROJECT.config
+    trained = [(method, seed) for method in config.methods for seed in config.seeds]
+    context = [(method, config.seeds[0]) for method in config.context_methods]
+    rows = [*trained, *context]
+    return [(m, t, method, seed) for m in config.models for t in config.tasks for method, seed in rows]
+
+
+def every_metric():
+    cells = [LAYOUT.cell(*cell) / "metrics.json" for cell in cell_grid()]
+    return cells + [LAYOUT.baseline(task) / "metrics.json" for task in PROJECT.config.tasks]
+
+
+def every_cell():
+    names = ["predictions.jsonl", "predictions.manifest.json"]
+    cells = [LAYOUT.cell(*cell) / name for cell in cell_grid() for name in names]
+    baselines = [LAYOUT.baseline(task) / "predictions.jsonl" for task in PROJECT.config.tasks]
+    return [*every_metric(), *cells, *baselines]
+
+
+def every_model():
+    folders = [LAYOUT.base(model) for model in PROJECT.config.models]
+    return [folder / name for folder in folders for name in (FULL_MODEL, "manifest.json")]
+
+
+def needed_stages():
+    """Trained stages that the run's methods rest on, upstream ones included."""
+    found = {}
+    queue = [m for m in PROJECT.config.methods if PROJECT.methods[m].algorithm != "none"]
+    while queue:
+        stage = queue.pop(0)
+        if stage in found or stage == "base":
+            continue
+        found[stage] = True
+        if stage in PROJECT.methods:
+            method = PROJECT.methods[stage]
+            queue += [method.start, *(term.model for term in method.rewards)]
+        else:
+            queue.append(PROJECT.config.reward_models[stage].start)
+    return list(found)
+
+
+def every_trained_stage():
+    """Weights and manifests by name: a deleted one is rebuilt, a pruned one is not asked for."""
+    config = PROJECT.config
+    jobs = [
+        Job(PROJECT, model, unit, seed)
+        for model in config.models
+        for unit in PROJECT.units
+        for seed in config.seeds
+    ]
+    paths = [path for job in jobs for stage in needed_stages() for path in stage_files(job, stage)]
+    gone = pruned_paths(RUN)
+    return [path for path in paths if path not in gone]
+
+
+def every_table():
+    names = ["headline", "main", "delta", "reward_models"]
+    return [LAYOUT.tables / f"{name}.{end}" for name in names for end in ("md", "csv", "tex", "html")]
+
+
+def every_figure():
+    names = ["scores", "delta", "reward_curves"]
+    return [LAYOUT.figures / f"{name}.{end}" for name in names for end in ("svg", "png")]
+
+
+def every_summary():
+    """What tables know of training: reward models' accuracy, whether a stage did anything."""
+    return [path for path in every_trained_stage() if path.name == "manifest.json"]

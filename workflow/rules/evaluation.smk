@@ -1,0 +1,88 @@
+# One prediction job and one scoring job per trained model: they write the cells of all its tasks.
+
+
+def cells_of_a_model(name, per_task):
+    """A file of every cell that one trained model is evaluated in."""
+    tasks = ["{task}"] if per_task else PROJECT.config.tasks
+    return [LAYOUT.cell("{model}", task, "{method}", "{seed}") / name for task in tasks]
+
+
+def evaluation_log(stage, per_task):
+    task = ".{task}" if per_task else ""
+    return LOGS / f"{stage}/{{model}}.{{method}}{task}.seed{{seed}}.log"
+
+
+PER_TASK = PROJECT.config.scope == "per_task"
+TRAINED_METHODS = any_of(methods_of("sft", "ppo"))
+UNTRAINED_METHODS = any_of(methods_of("none"))
+
+
+rule predict:
+    input:
+        base=base_of,
+        stages=predicted_stages,
+        data=test_data,
+    output:
+        # update(): a rerun keeps the predictions of tasks whose inputs have not changed.
+        update(cells_of_a_model("predictions.jsonl", PER_TASK)),
+        update(cells_of_a_model("predictions.manifest.json", PER_TASK)),
+    log:
+        evaluation_log("predict", PER_TASK),
+    wildcard_constraints:
+        method=TRAINED_METHODS,
+    params:
+        slice=predict_slice,
+        unit=cell_unit,
+    threads: THREADS.inference
+    resources:
+        mem_mb=3000,
+    message:
+        "Predict with {wildcards.method} of {wildcards.model} ({params.unit}, seed {wildcards.seed})"
+    shell:
+        "python -m rllr predict --config {CONFIG} --model {wildcards.model}"
+        " --stage {wildcards.method} --unit {params.unit} --seed {wildcards.seed} > {log} 2>&1"
+
+
+rule score:
+    input:
+        cells_of_a_model("predictions.jsonl", PER_TASK),
+        cells_of_a_model("predictions.manifest.json", PER_TASK),
+    output:
+        cells_of_a_model("metrics.json", PER_TASK),
+    log:
+        evaluation_log("score", PER_TASK),
+    wildcard_constraints:
+        method=TRAINED_METHODS,
+    params:
+        slice=score_slice,
+        unit=cell_unit,
+    resources:
+        mem_mb=600,
+    message:
+        "Score {wildcards.method} of {wildcards.model} ({params.unit}, seed {wildcards.seed})"
+    shell:
+        "python -m rllr score --config {CONFIG} --model {wildcards.model}"
+        " --stage {wildcards.method} --unit {params.unit} --seed {wildcards.seed} > {log} 2>&1"
+
+
+# A method that trains nothing has one job for all tasks, in either scope.
+use rule predict as predict_untrained with:
+    output:
+        update(cells_of_a_model("predictions.jsonl", False)),
+        update(cells_of_a_model("predictions.manifest.json", False)),
+    log:
+        evaluation_log("predict", False),
+    wildcard_constraints:
+        method=UNTRAINED_METHODS,
+
+
+use rule score as score_untrained with:
+    input:
+        cells_of_a_model("predictions.jsonl", False),
+        cells_of_a_model("predictions.manifest.json", False),
+    output:
+        cells_of_a_model("metrics.json", False),
+    log:
+        evaluation_log("score", False),
+    wildcard_constraints:
+        method=UNTRAINED_METHODS,

@@ -1,0 +1,65 @@
+# Tables, figures and the report, from whatever metrics the grid names.
+
+
+rule tables:
+    input:
+        every_metric(),
+        every_summary(),
+    output:
+        every_table(),
+        grid=RUN / "grid.json",
+    log:
+        LOGS / "tables.log",
+    params:
+        slice=digest(slices.grid(PROJECT)),
+    resources:
+        mem_mb=1000,
+    message:
+        "Tables"
+    shell:
+        "python -m rllr tables {RUN} --config {CONFIG} > {log} 2>&1"
+
+
+rule figures:
+    input:
+        rules.tables.output.grid,
+        every_metric(),
+        every_summary(),
+    output:
+        every_figure(),
+    log:
+        LOGS / "figures.log",
+    resources:
+        mem_mb=1000,
+    message:
+        "Figures"
+    shell:
+        "python -m rllr figures {RUN} > {log} 2>&1"
+
+
+rule report:
+    input:
+        rules.tables.output,
+        rules.figures.output,
+        every_cell(),
+    output:
+        LAYOUT.report,
+    log:
+        LOGS / "report.log",
+    resources:
+        mem_mb=1000,
+    message:
+        "Report"
+    shell:
+        "python -m rllr report {RUN} > {log} 2>&1"
+
+
+# No input on purpose: it aggregates what is there and never runs anything else.
+rule partial_tables:
+    localrule: True
+    log:
+        LOGS / "partial_tables.log",
+    message:
+        "Tables of what exists so far, into {LAYOUT.tables}/partial"
+    shell:
+        "python -m rllr tables {RUN} --config {CONFIG} --to {LAYOUT.tables}/partial > {log} 2>&1"
