@@ -141,9 +141,11 @@ def _write_grid(options: argparse.Namespace) -> None:
     """Lay the tables out by the configuration; without one, by what is found."""
     if options.config:
         from rllr import slices
+        from rllr.artefact import commit
         from rllr.files import read_json, write_json
 
-        path, grid = options.folder / "grid.json", slices.grid(_project(options))
+        path = options.folder / "grid.json"
+        grid = {**slices.grid(_project(options)), "commit": commit()}
         if not path.exists() or read_json(path) != grid:
             write_json(path, grid)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rllr.config.load import Project
+from rllr.config.schema import ScoreLabels
 from rllr.layout import base_slice
 
 Slice = dict[str, Any]
@@ -106,12 +107,15 @@ def grid(project: Project) -> Slice:
     """What tables, figures and report are laid out by."""
     config = project.config
     groups: dict[str, Any] = {"models": project.models, "tasks": project.tasks}
-    named = {
+    named: dict[str, list[dict[str, Any]]] = {
         kind: [{"key": key, "name": groups[kind][key].name} for key in getattr(config, kind)]
         for kind in groups
     }
     for row in named["tasks"]:
-        row["metric"] = project.tasks[row["key"]].metric
+        task = project.tasks[row["key"]]
+        row["metric"] = task.metric
+        if isinstance(task.labels, ScoreLabels):
+            row["score_range"] = [task.labels.minimum, task.labels.maximum]
     methods = {
         kind: [{"key": key, "name": project.methods[key].name} for key in getattr(config, kind)]
         for kind in ("methods", "context_methods")

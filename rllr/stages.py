@@ -159,7 +159,7 @@ def _manifest(folder: Path) -> Path:
 
 
 def _start(project: Project, *, inference: bool = False) -> None:
-    from rllr.models.load import quiet_libraries
+    from rllr.models.load import prepare_process
 
     threads = project.config.threads
-    quiet_libraries(threads.inference if inference else threads.training)
+    prepare_process(threads.inference if inference else threads.training)

@@ -239,7 +239,7 @@ class PpoSettings(LoraSettings):
     max_grad_norm: Rate = 1.0
     ratio_guard: Rate = 10.0
     tau: float | None = None
-    evaluation_prompts: Positive = Field(200, description="held-out prompts for the reward gain")
+    evaluation_prompts: int = Field(200, ge=2, description="held-out prompts for the reward gain")
 
 
 class TrainingConfig(Strict):

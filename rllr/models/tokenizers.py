@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from rllr.config.schema import TokenizerConfig
 from rllr.errors import RllrError
@@ -28,7 +28,10 @@ def train_tokenizer(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
     fallback = config.algorithm == "byte_fallback_bpe"
     if fallback:
         tokenizer = Tokenizer(models.BPE(unk_token=config.unk, byte_fallback=True))
-        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=True)
+        # Without the split at punctuation a quoted word would be another token than the word.
+        words = pre_tokenizers.Split(Regex(r" ?\w+| ?[^\w\s]|\s"), "isolated")
+        space = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, space])
         tokenizer.decoder = decoders.Sequence(
             [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
         )

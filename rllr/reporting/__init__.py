@@ -1,0 +1,48 @@
+"""Tables, figures and the report of a run's folder: the functions that the command line calls.
+
+Each imports what it needs when it is called; none needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def write_tables(run_dir: Path, out_dir: Path) -> list[Path]:
+    """Write every table as Markdown, CSV, LaTeX and HTML; see `rllr.reporting.tables`."""
+    from rllr.reporting import tables
+
+    return tables.write_tables(run_dir, out_dir)
+
+
+def write_figures(run_dir: Path, out_dir: Path) -> list[Path]:
+    """Write every figure as SVG and PNG; see `rllr.reporting.figures`."""
+    from rllr.reporting import figures
+
+    return figures.write_figures(run_dir, out_dir)
+
+
+def write_report(run_dir: Path, out_file: Path) -> Path:
+    """Write the HTML report; see `rllr.reporting.report`."""
+    from rllr.reporting import report
+
+    return report.write_report(run_dir, out_file)
+
+
+def print_tables(run_dir: Path, names: Sequence[str]) -> None:
+    """Print the named tables of a run to the terminal.
+
+    Raises RllrError if a table's name is unknown or the run has no usable cell.
+    """
+    from rllr.errors import RllrError
+    from rllr.reporting.collect import load_run
+    from rllr.reporting.console import print_table
+    from rllr.reporting.tables import BUILDERS, build_tables
+
+    unknown = [name for name in names if name not in BUILDERS]
+    if unknown:
+        raise RllrError(f"no table {unknown[0]!r}; there are: {', '.join(BUILDERS)}")
+    tables = build_tables(load_run(run_dir))
+    for name in names:
+        print_table(tables[name])

@@ -1,0 +1,156 @@
+"""What a run is meant to hold: models, tasks, methods and seeds, with their names and order.
+
+Read from `grid.json`; where a run has none, it is inferred from the cells that are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from rllr import files
+from rllr.errors import RllrError
+
+BASELINE_MODEL = "_baseline"
+MAJORITY = "majority"
+CONTEXT_METHODS = (MAJORITY, "zero_shot")
+METHOD_NAMES = {
+    MAJORITY: "Majority class",
+    "zero_shot": "Zero-shot",
+    "sft_label": "SFT (label only)",
+    "sft": "SFT",
+    "rlhf": "RLHF",
+    "rllr": "RLLR",
+    "rllr_mixed": "RLLR mixed",
+}
+
+Metric = Literal["accuracy", "pearson"]
+
+
+class CellKey(NamedTuple):
+    """The identity of a result; its path in the results folder."""
+
+    model: str
+    task: str
+    method: str
+    seed: int
+
+    @property
+    def path(self) -> Path:
+        """The cell's folder, relative to the run's."""
+        return Path("cells", self.model, self.task, self.method, f"seed{self.seed}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model or method: the key used in paths and the name shown to readers."""
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """A task; an unparseable score counts as the midpoint of `score_range` (pearson only)."""
+
+    key: str
+    name: str
+    metric: Metric
+    score_range: tuple[float, float] = (0.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A run's models, tasks and methods in the order in which tables show them.
+
+    `methods` are trained; `context_methods` are rows for comparison that train nothing.
+    """
+
+    run: str
+    models: tuple[Entry, ...]
+    tasks: tuple[TaskEntry, ...]
+    methods: tuple[Entry, ...]
+    context_methods: tuple[Entry, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    scope: str = "mixture"
+    paper: bool = False
+    generated: bool = False
+    commit: str | None = None
+
+    def name(self, key: str) -> str:
+        """The shown name of a model or method; the key itself where the grid has no such entry."""
+        entries = (*self.models, *self.context_methods, *self.methods)
+        named = {entry.key: entry.name for entry in entries}
+        return named.get(key, METHOD_NAMES.get(key, key))
+
+    @property
+    def model_context(self) -> tuple[Entry, ...]:
+        """Context methods that are run on each model (all but the majority baseline)."""
+        return tuple(entry for entry in self.context_methods if entry.key != MAJORITY)
+
+    def holds(self, key: CellKey) -> bool:
+        """Whether a cell belongs to this grid; the majority baseline belongs to every grid."""
+        if key.task not in {task.key for task in self.tasks}:
+            return False
+        if key.model == BASELINE_MODEL:
+            return key.method == MAJORITY
+        methods = {entry.key for entry in (*self.methods, *self.model_context)}
+        known_model = key.model in {entry.key for entry in self.models}
+        return known_model and key.method in methods and key.seed in self.seeds
+
+    def expected(self) -> list[CellKey]:
+        """Every cell of a trained method that a complete run holds."""
+        return [
+            CellKey(model.key, task.key, method.key, seed)
+            for model in self.models
+            for method in self.methods
+            for task in self.tasks
+            for seed in self.seeds
+        ]
+
+
+_GRID: TypeAdapter[Grid] = TypeAdapter(Grid)
+
+
+def read_grid(path: Path) -> Grid:
+    """Read `grid.json`. Raises RllrError that names the file and key where it is malformed."""
+    content: Any = files.read_json(path)
+    try:
+        return _GRID.validate_python(content)
+    except ValidationError as error:
+        raise RllrError(f"{path}: not a grid: {first_problem(error)}") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first problem of a pydantic error as one line: key and reason."""
+    problem = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in problem["loc"]) or "the file"
+    return f"{where}: {problem['msg']}"
+
+
+def infer_grid(run: str, cells: Iterable[tuple[CellKey, Metric]]) -> Grid:
+    """The grid that the cells found make up: sorted, known methods in their usual order."""
+    found = list(cells)
+    metrics = {key.task: metric for key, metric in found}
+    methods = sorted({key.method for key, _ in found if key.model != BASELINE_MODEL}, key=_order)
+    trained = [key for key in methods if key not in CONTEXT_METHODS]
+    context = [key for key in methods if key in CONTEXT_METHODS]
+    models = sorted({key.model for key, _ in found} - {BASELINE_MODEL})
+    seeds = sorted({key.seed for key, _ in found if key.model != BASELINE_MODEL})
+    return Grid(
+        run=run,
+        models=tuple(Entry(key, key) for key in models),
+        tasks=tuple(TaskEntry(key, key, metrics[key]) for key in sorted(metrics)),
+        methods=tuple(Entry(key, METHOD_NAMES.get(key, key)) for key in trained),
+        context_methods=tuple(Entry(key, METHOD_NAMES[key]) for key in context),
+        seeds=tuple(seeds) or (0,),
+    )
+
+
+def _order(method: str) -> tuple[int, str]:
+    known = list(METHOD_NAMES)
+    return (known.index(method) if method in known else len(known), method)
