@@ -14,6 +14,10 @@ if not workflow.configfiles:
     configfile: f"{workflow.basedir}/config/tiny.yaml"
 
 
+# Used with `--sdm apptainer`.
+container: "containers/rllr.sif"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
@@ -31,4 +35,4 @@ rule all:
         every_figure(),
         LAYOUT.report,
     message:
-        "Done: tables in {LAYOUT.tables}, figures in {LAYOUT.figures}, report {LAYOUT.report}"
+        f"Done: tables in {LAYOUT.tables}, figures in {LAYOUT.figures}, report {LAYOUT.report}"

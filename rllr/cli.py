@@ -96,7 +96,7 @@ def _add_tools(commands: argparse._SubParsersAction) -> None:
         tool.add_argument("folder", type=Path, help="a run's folder, such as results/tiny")
         tool.add_argument("--to", type=Path, help="where to write (default: inside the folder)")
         tool.add_argument("--config", type=Path, help="take names and order from this run")
-        tool.add_argument("--table", default="main", help="which table to print (show)")
+        tool.add_argument("--table", nargs="+", default=["main"], help="tables to print (show)")
         tool.set_defaults(run=run)
     check = _stage_parser(commands, "check", "validate a configuration file")
     check.set_defaults(run=_check)
@@ -176,7 +176,7 @@ def _report(options: argparse.Namespace) -> None:
 def _show(options: argparse.Namespace) -> None:
     from rllr.reporting import print_tables
 
-    print_tables(options.folder, [options.table])
+    print_tables(options.folder, options.table)
 
 
 def _check(options: argparse.Namespace) -> None:

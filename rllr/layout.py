@@ -13,6 +13,11 @@ MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 ADAPTER = "adapter_model.safetensors"
 FULL_MODEL = "model.safetensors"
+TOKENIZER = "tokenizer.json"
+SAMPLES = "samples.jsonl"
+PREDICTIONS = "predictions.jsonl"
+PREDICTIONS_MANIFEST = "predictions.manifest.json"
+METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from rllr.config.load import Project
 from rllr.errors import RllrError
-from rllr.evaluation.predict import PREDICTIONS_MANIFEST
 from rllr.files import read_json, write_json
 from rllr.job import Job
-from rllr.layout import Layout, is_done
+from rllr.layout import PREDICTIONS_MANIFEST, Layout, is_done
 
 PRUNED = "pruned.json"
 

@@ -11,7 +11,7 @@ from rllr import slices
 from rllr.artefact import artefact
 from rllr.config.load import Project
 from rllr.job import Job
-from rllr.layout import MANIFEST, Layout
+from rllr.layout import MANIFEST, SAMPLES, Layout
 
 
 def data(project: Project, task: str) -> None:
@@ -101,7 +101,6 @@ def sample(job: Job, start: str) -> None:
 def judge(job: Job, start: str) -> None:
     """Rank sampled responses into rationale-sensitive pairs."""
     from rllr.data.pairs import write_rationale_pairs
-    from rllr.evaluation.sample import SAMPLES
 
     settings = slices.judge(job.project, job.unit)
     samples = job.samples(start) / SAMPLES

@@ -16,13 +16,9 @@ from rllr.errors import RllrError
 from rllr.evaluation.generate import generate_ids
 from rllr.files import digest, read_json, sha256, write_jsonl
 from rllr.job import Job
-from rllr.layout import ADAPTER, FULL_MODEL
-from rllr.models.tokenizers import TOKENIZER
+from rllr.layout import ADAPTER, FULL_MODEL, PREDICTIONS, PREDICTIONS_MANIFEST, TOKENIZER
 from rllr.tasks.question import question_text
 from rllr.tasks.response import parse_response
-
-PREDICTIONS = "predictions.jsonl"
-PREDICTIONS_MANIFEST = "predictions.manifest.json"
 
 
 class Predictor:
@@ -35,9 +31,9 @@ class Predictor:
     @cached_property
     def model(self) -> Any:
         """The policy, every adapter merged."""
-        from rllr.models.load import load_policy, quiet_libraries
+        from rllr.models.load import load_policy, prepare_process
 
-        quiet_libraries(self.job.project.config.threads.inference)
+        prepare_process(self.job.project.config.threads.inference)
         base, project = self.job.base, self.job.project
         method = project.methods[self.method]
         if method.algorithm == "none":

@@ -10,8 +10,7 @@ from rllr.data.pairs import PAIR_SPLITS
 from rllr.evaluation.generate import Sampling, generate_ids
 from rllr.files import write_jsonl
 from rllr.job import Job
-
-SAMPLES = "samples.jsonl"
+from rllr.layout import SAMPLES
 
 
 def sample_responses(job: Job, start: str) -> dict[str, Any]:

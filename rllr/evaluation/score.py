@@ -11,14 +11,11 @@ from rllr.config.load import BASELINE, Project
 from rllr.config.schema import ScoreLabels
 from rllr.data.examples import read_examples
 from rllr.evaluation.metrics import evaluate
-from rllr.evaluation.predict import PREDICTIONS, PREDICTIONS_MANIFEST
 from rllr.files import digest, read_json, read_jsonl, write_json, write_jsonl
 from rllr.job import Job
-from rllr.layout import Layout
+from rllr.layout import METRICS, PREDICTIONS, PREDICTIONS_MANIFEST, Layout
 from rllr.tasks.labels import Label, label_text
 from rllr.tasks.question import question_text
-
-METRICS = "metrics.json"
 
 
 def score(job: Job, method: str) -> None:

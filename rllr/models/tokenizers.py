@@ -5,6 +5,7 @@ Everything here needs the small `tokenizers` library alone, so that text stages 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from rllr.config.schema import TokenizerConfig
 from rllr.errors import RllrError
 from rllr.files import write_json
+from rllr.layout import TOKENIZER
 
-TOKENIZER = "tokenizer.json"
 BYTES = [f"<0x{value:02X}>" for value in range(256)]
 
 
@@ -41,13 +42,22 @@ def train_tokenizer(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
         tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=config.vocab_size,
-        special_tokens=[AddedToken(t, special=True, normalized=False) for t in special]
-        + ([AddedToken(t, special=False, normalized=False) for t in BYTES] if fallback else []),
+        special_tokens=[
+            AddedToken(token, special=True, normalized=False)
+            for token in [*special, *(BYTES if fallback else [])]
+        ],
         initial_alphabet=[] if fallback else pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
+    return _with_plain_bytes(tokenizer) if fallback else tokenizer
+
+
+def _with_plain_bytes(tokenizer: Tokenizer) -> Tokenizer:
+    """Byte tokens as plain vocabulary: the trainer makes them control, and decoding drops those."""
+    state = json.loads(tokenizer.to_str())
+    state["added_tokens"] = [t for t in state["added_tokens"] if t["content"] not in BYTES]
+    return Tokenizer.from_str(json.dumps(state))
 
 
 def _special(config: TokenizerConfig) -> list[str | None]:

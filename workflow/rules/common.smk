@@ -6,10 +6,20 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+
+def prepend(variable, folder):
+    """Put a folder first on a search path of this process and of the jobs it starts."""
+    rest = os.environ.get(variable)
+    os.environ[variable] = os.pathsep.join(
+        [str(folder), rest] if rest else [str(folder)]
+    )
+
+
 sys.path.insert(0, workflow.basedir)
-# Rules call `python`: the one that runs Snakemake, whether or not its environment is activated.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-os.environ["PYTHONPATH"] = os.pathsep.join([workflow.basedir, os.environ.get("PYTHONPATH", "")])
+# Rules call `python -m rllr`: with the Python that runs Snakemake, whether or not its environment
+# is activated, and with this checkout's package.
+prepend("PATH", Path(sys.executable).parent)
+prepend("PYTHONPATH", workflow.basedir)
 
 from rllr import slices
 from rllr.config.load import load
@@ -45,7 +55,11 @@ SFT_WEIGHTS = FULL_MODEL if PROJECT.config.training.sft.tuning == "full" else AD
 
 
 def methods_of(*algorithms):
-    return [name for name, method in PROJECT.methods.items() if method.algorithm in algorithms]
+    return [
+        name
+        for name, method in PROJECT.methods.items()
+        if method.algorithm in algorithms
+    ]
 
 
 def any_of(names):
@@ -84,7 +98,9 @@ def baseline_slice(wildcards):
 
 
 def sft_slice(wildcards):
-    return digest(slices.sft(PROJECT, wildcards.model, wildcards.sft_method, wildcards.unit))
+    return digest(
+        slices.sft(PROJECT, wildcards.model, wildcards.sft_method, wildcards.unit)
+    )
 
 
 def sample_slice(wildcards):
@@ -96,11 +112,15 @@ def judge_slice(wildcards):
 
 
 def reward_slice(wildcards):
-    return digest(slices.reward(PROJECT, wildcards.model, wildcards.reward, wildcards.unit))
+    return digest(
+        slices.reward(PROJECT, wildcards.model, wildcards.reward, wildcards.unit)
+    )
 
 
 def ppo_slice(wildcards):
-    return digest(slices.ppo(PROJECT, wildcards.model, wildcards.ppo_method, wildcards.unit))
+    return digest(
+        slices.ppo(PROJECT, wildcards.model, wildcards.ppo_method, wildcards.unit)
+    )
 
 
 def predict_slice(wildcards):
@@ -185,7 +205,29 @@ def predicted_stages(wildcards):
 
 
 def test_data(wildcards):
-    return [LAYOUT.data(task) / "test.jsonl" for task in PROJECT.eval_tasks(cell_unit(wildcards))]
+    return [
+        LAYOUT.data(task) / "test.jsonl"
+        for task in PROJECT.eval_tasks(cell_unit(wildcards))
+    ]
+
+
+# --- evaluation: one job writes the cells of all tasks that its model is for --------------------
+
+
+def cells_of_a_model(name, per_task):
+    """A file of every cell that one trained model is evaluated in."""
+    tasks = ["{task}"] if per_task else PROJECT.config.tasks
+    return [LAYOUT.cell("{model}", task, "{method}", "{seed}") / name for task in tasks]
+
+
+def evaluation_log(stage, per_task):
+    task = ".{task}" if per_task else ""
+    return LOGS / f"{stage}/{{model}}.{{method}}{task}.seed{{seed}}.log"
+
+
+PER_TASK = PROJECT.config.scope == "per_task"
+TRAINED_METHODS = any_of(methods_of("sft", "ppo"))
+UNTRAINED_METHODS = any_of(methods_of("none"))
 
 
 # --- targets -------------------------------------------------------------------------------------
@@ -197,30 +239,43 @@ def cell_grid():
     trained = [(method, seed) for method in config.methods for seed in config.seeds]
     context = [(method, config.seeds[0]) for method in config.context_methods]
     rows = [*trained, *context]
-    return [(m, t, method, seed) for m in config.models for t in config.tasks for method, seed in rows]
+    return [
+        (m, t, method, seed)
+        for m in config.models
+        for t in config.tasks
+        for method, seed in rows
+    ]
 
 
 def every_metric():
     cells = [LAYOUT.cell(*cell) / "metrics.json" for cell in cell_grid()]
-    return cells + [LAYOUT.baseline(task) / "metrics.json" for task in PROJECT.config.tasks]
+    return cells + [
+        LAYOUT.baseline(task) / "metrics.json" for task in PROJECT.config.tasks
+    ]
 
 
 def every_cell():
     names = ["predictions.jsonl", "predictions.manifest.json"]
     cells = [LAYOUT.cell(*cell) / name for cell in cell_grid() for name in names]
-    baselines = [LAYOUT.baseline(task) / "predictions.jsonl" for task in PROJECT.config.tasks]
+    baselines = [
+        LAYOUT.baseline(task) / "predictions.jsonl" for task in PROJECT.config.tasks
+    ]
     return [*every_metric(), *cells, *baselines]
 
 
 def every_model():
     folders = [LAYOUT.base(model) for model in PROJECT.config.models]
-    return [folder / name for folder in folders for name in (FULL_MODEL, "manifest.json")]
+    return [
+        folder / name for folder in folders for name in (FULL_MODEL, "manifest.json")
+    ]
 
 
 def needed_stages():
     """Trained stages that the run's methods rest on, upstream ones included."""
     found = {}
-    queue = [m for m in PROJECT.config.methods if PROJECT.methods[m].algorithm != "none"]
+    queue = [
+        m for m in PROJECT.config.methods if PROJECT.methods[m].algorithm != "none"
+    ]
     while queue:
         stage = queue.pop(0)
         if stage in found or stage == "base":
@@ -243,19 +298,30 @@ def every_trained_stage():
         for unit in PROJECT.units
         for seed in config.seeds
     ]
-    paths = [path for job in jobs for stage in needed_stages() for path in stage_files(job, stage)]
+    paths = [
+        path
+        for job in jobs
+        for stage in needed_stages()
+        for path in stage_files(job, stage)
+    ]
     gone = pruned_paths(RUN)
     return [path for path in paths if path not in gone]
 
 
 def every_table():
     names = ["headline", "main", "delta", "reward_models"]
-    return [LAYOUT.tables / f"{name}.{end}" for name in names for end in ("md", "csv", "tex", "html")]
+    return [
+        LAYOUT.tables / f"{name}.{end}"
+        for name in names
+        for end in ("md", "csv", "tex", "html")
+    ]
 
 
 def every_figure():
     names = ["scores", "delta", "reward_curves"]
-    return [LAYOUT.figures / f"{name}.{end}" for name in names for end in ("svg", "png")]
+    return [
+        LAYOUT.figures / f"{name}.{end}" for name in names for end in ("svg", "png")
+    ]
 
 
 def every_summary():

@@ -7,14 +7,16 @@ rule data:
         splits=expand(str(LAYOUT.data("{{task}}") / "{split}.jsonl"), split=SPLITS),
     log:
         LOGS / "data/{task}.log",
-    params:
-        slice=data_slice,
     resources:
         mem_mb=600,
+    params:
+        slice=data_slice,
     message:
         "Data of {wildcards.task}"
     shell:
-        "python -m rllr data --config {CONFIG} --task {wildcards.task} > {log} 2>&1"
+        f"python -m rllr data --config {CONFIG}"
+        " --task {wildcards.task}"
+        " > {log} 2>&1"
 
 
 rule rationales:
@@ -24,14 +26,16 @@ rule rationales:
         manifest=LAYOUT.rationales("{task}") / "manifest.json",
     log:
         LOGS / "rationales/{task}.log",
-    params:
-        slice=rationales_slice,
     resources:
         mem_mb=600,
+    params:
+        slice=rationales_slice,
     message:
         "Rationales for {wildcards.task}"
     shell:
-        "python -m rllr rationales --config {CONFIG} --task {wildcards.task} > {log} 2>&1"
+        f"python -m rllr rationales --config {CONFIG}"
+        " --task {wildcards.task}"
+        " > {log} 2>&1"
 
 
 rule label_pairs:
@@ -43,14 +47,16 @@ rule label_pairs:
         pairs=expand(str(LAYOUT.label_pairs("{{task}}") / "{name}.jsonl"), name=PAIRS),
     log:
         LOGS / "label_pairs/{task}.log",
-    params:
-        slice=label_pairs_slice,
     resources:
         mem_mb=600,
+    params:
+        slice=label_pairs_slice,
     message:
         "Label-sensitive pairs of {wildcards.task}"
     shell:
-        "python -m rllr label-pairs --config {CONFIG} --task {wildcards.task} > {log} 2>&1"
+        f"python -m rllr label-pairs --config {CONFIG}"
+        " --task {wildcards.task}"
+        " > {log} 2>&1"
 
 
 rule baseline:
@@ -61,11 +67,13 @@ rule baseline:
         predictions=LAYOUT.baseline("{task}") / "predictions.jsonl",
     log:
         LOGS / "baseline/{task}.log",
-    params:
-        slice=baseline_slice,
     resources:
         mem_mb=600,
+    params:
+        slice=baseline_slice,
     message:
         "Majority-class baseline of {wildcards.task}"
     shell:
-        "python -m rllr baseline --config {CONFIG} --task {wildcards.task} > {log} 2>&1"
+        f"python -m rllr baseline --config {CONFIG}"
+        " --task {wildcards.task}"
+        " > {log} 2>&1"

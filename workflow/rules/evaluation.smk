@@ -1,22 +1,6 @@
 # One prediction job and one scoring job per trained model: they write the cells of all its tasks.
 
 
-def cells_of_a_model(name, per_task):
-    """A file of every cell that one trained model is evaluated in."""
-    tasks = ["{task}"] if per_task else PROJECT.config.tasks
-    return [LAYOUT.cell("{model}", task, "{method}", "{seed}") / name for task in tasks]
-
-
-def evaluation_log(stage, per_task):
-    task = ".{task}" if per_task else ""
-    return LOGS / f"{stage}/{{model}}.{{method}}{task}.seed{{seed}}.log"
-
-
-PER_TASK = PROJECT.config.scope == "per_task"
-TRAINED_METHODS = any_of(methods_of("sft", "ppo"))
-UNTRAINED_METHODS = any_of(methods_of("none"))
-
-
 rule predict:
     input:
         base=base_of,
@@ -30,17 +14,18 @@ rule predict:
         evaluation_log("predict", PER_TASK),
     wildcard_constraints:
         method=TRAINED_METHODS,
-    params:
-        slice=predict_slice,
-        unit=cell_unit,
     threads: THREADS.inference
     resources:
         mem_mb=3000,
+    params:
+        slice=predict_slice,
+        unit=cell_unit,
     message:
         "Predict with {wildcards.method} of {wildcards.model} ({params.unit}, seed {wildcards.seed})"
     shell:
-        "python -m rllr predict --config {CONFIG} --model {wildcards.model}"
-        " --stage {wildcards.method} --unit {params.unit} --seed {wildcards.seed} > {log} 2>&1"
+        f"python -m rllr predict --config {CONFIG}"
+        " --model {wildcards.model} --stage {wildcards.method} --unit {params.unit} --seed {wildcards.seed}"
+        " > {log} 2>&1"
 
 
 rule score:
@@ -53,16 +38,17 @@ rule score:
         evaluation_log("score", PER_TASK),
     wildcard_constraints:
         method=TRAINED_METHODS,
+    resources:
+        mem_mb=600,
     params:
         slice=score_slice,
         unit=cell_unit,
-    resources:
-        mem_mb=600,
     message:
         "Score {wildcards.method} of {wildcards.model} ({params.unit}, seed {wildcards.seed})"
     shell:
-        "python -m rllr score --config {CONFIG} --model {wildcards.model}"
-        " --stage {wildcards.method} --unit {params.unit} --seed {wildcards.seed} > {log} 2>&1"
+        f"python -m rllr score --config {CONFIG}"
+        " --model {wildcards.model} --stage {wildcards.method} --unit {params.unit} --seed {wildcards.seed}"
+        " > {log} 2>&1"
 
 
 # A method that trains nothing has one job for all tasks, in either scope.

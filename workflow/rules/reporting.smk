@@ -10,14 +10,14 @@ rule tables:
         grid=RUN / "grid.json",
     log:
         LOGS / "tables.log",
-    params:
-        slice=digest(slices.grid(PROJECT)),
     resources:
         mem_mb=1000,
+    params:
+        slice=digest(slices.grid(PROJECT)),
     message:
         "Tables"
     shell:
-        "python -m rllr tables {RUN} --config {CONFIG} > {log} 2>&1"
+        f"python -m rllr tables {RUN} --config {CONFIG}" " > {log} 2>&1"
 
 
 rule figures:
@@ -34,7 +34,7 @@ rule figures:
     message:
         "Figures"
     shell:
-        "python -m rllr figures {RUN} > {log} 2>&1"
+        f"python -m rllr figures {RUN}" " > {log} 2>&1"
 
 
 rule report:
@@ -51,15 +51,16 @@ rule report:
     message:
         "Report"
     shell:
-        "python -m rllr report {RUN} > {log} 2>&1"
+        f"python -m rllr report {RUN}" " > {log} 2>&1"
 
 
 # No input on purpose: it aggregates what is there and never runs anything else.
 rule partial_tables:
-    localrule: True
     log:
         LOGS / "partial_tables.log",
+    localrule: True
     message:
-        "Tables of what exists so far, into {LAYOUT.tables}/partial"
+        f"Tables of what exists so far, into {LAYOUT.tables}/partial"
     shell:
-        "python -m rllr tables {RUN} --config {CONFIG} --to {LAYOUT.tables}/partial > {log} 2>&1"
+        f"python -m rllr tables {RUN} --config {CONFIG} --to {LAYOUT.tables}/partial"
+        " > {log} 2>&1"

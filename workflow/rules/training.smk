@@ -1,9 +1,5 @@
 # Base models and every trained stage. A stage's files are its weights and a manifest, written last.
 
-MODEL_JOB = (
-    "--config {CONFIG} --model {wildcards.model} --unit {wildcards.unit} --seed {wildcards.seed}"
-)
-
 
 rule base_model:
     input:
@@ -21,7 +17,9 @@ rule base_model:
     message:
         "Base model {wildcards.model}: tokenizer and pretraining"
     shell:
-        "python -m rllr base --config {CONFIG} --model {wildcards.model} > {log} 2>&1"
+        f"python -m rllr base --config {CONFIG}"
+        " --model {wildcards.model}"
+        " > {log} 2>&1"
 
 
 rule sft:
@@ -30,19 +28,23 @@ rule sft:
         data=unit_data,
         rationales=unit_rationales,
     output:
-        manifest=LAYOUT.trained("{model}", "{sft_method}", "{unit}", "{seed}") / "manifest.json",
-        weights=LAYOUT.trained("{model}", "{sft_method}", "{unit}", "{seed}") / SFT_WEIGHTS,
+        manifest=LAYOUT.trained("{model}", "{sft_method}", "{unit}", "{seed}")
+        / "manifest.json",
+        weights=LAYOUT.trained("{model}", "{sft_method}", "{unit}", "{seed}")
+        / SFT_WEIGHTS,
     log:
         LOGS / "sft/{model}.{sft_method}.{unit}.seed{seed}.log",
-    params:
-        slice=sft_slice,
     threads: THREADS.training
     resources:
         mem_mb=3000,
+    params:
+        slice=sft_slice,
     message:
         "Train {wildcards.sft_method} of {wildcards.model} on {wildcards.unit}, seed {wildcards.seed}"
     shell:
-        "python -m rllr sft --stage {wildcards.sft_method} " + MODEL_JOB + " > {log} 2>&1"
+        f"python -m rllr sft --config {CONFIG}"
+        " --stage {wildcards.sft_method} --model {wildcards.model} --unit {wildcards.unit} --seed {wildcards.seed}"
+        " > {log} 2>&1"
 
 
 rule sample:
@@ -50,19 +52,23 @@ rule sample:
         base=base_of,
         start=sampled_stage,
     output:
-        manifest=LAYOUT.samples("{model}", "{start}", "{unit}", "{seed}") / "manifest.json",
-        samples=LAYOUT.samples("{model}", "{start}", "{unit}", "{seed}") / "samples.jsonl",
+        manifest=LAYOUT.samples("{model}", "{start}", "{unit}", "{seed}")
+        / "manifest.json",
+        samples=LAYOUT.samples("{model}", "{start}", "{unit}", "{seed}")
+        / "samples.jsonl",
     log:
         LOGS / "sample/{model}.{start}.{unit}.seed{seed}.log",
-    params:
-        slice=sample_slice,
     threads: THREADS.inference
     resources:
         mem_mb=3000,
+    params:
+        slice=sample_slice,
     message:
         "Sample responses of {wildcards.start} of {wildcards.model} ({wildcards.unit}, seed {wildcards.seed})"
     shell:
-        "python -m rllr sample --stage {wildcards.start} " + MODEL_JOB + " > {log} 2>&1"
+        f"python -m rllr sample --config {CONFIG}"
+        " --stage {wildcards.start} --model {wildcards.model} --unit {wildcards.unit} --seed {wildcards.seed}"
+        " > {log} 2>&1"
 
 
 rule judge:
@@ -70,21 +76,25 @@ rule judge:
         samples=rules.sample.output.samples,
         data=unit_data,
     output:
-        manifest=LAYOUT.rationale_pairs("{model}", "{start}", "{unit}", "{seed}") / "manifest.json",
+        manifest=LAYOUT.rationale_pairs("{model}", "{start}", "{unit}", "{seed}")
+        / "manifest.json",
         pairs=[
-            LAYOUT.rationale_pairs("{model}", "{start}", "{unit}", "{seed}") / f"{name}.jsonl"
+            LAYOUT.rationale_pairs("{model}", "{start}", "{unit}", "{seed}")
+            / f"{name}.jsonl"
             for name in PAIRS
         ],
     log:
         LOGS / "judge/{model}.{start}.{unit}.seed{seed}.log",
-    params:
-        slice=judge_slice,
     resources:
         mem_mb=600,
+    params:
+        slice=judge_slice,
     message:
         "Judge responses of {wildcards.start} of {wildcards.model} ({wildcards.unit}, seed {wildcards.seed})"
     shell:
-        "python -m rllr judge --stage {wildcards.start} " + MODEL_JOB + " > {log} 2>&1"
+        f"python -m rllr judge --config {CONFIG}"
+        " --stage {wildcards.start} --model {wildcards.model} --unit {wildcards.unit} --seed {wildcards.seed}"
+        " > {log} 2>&1"
 
 
 rule reward_model:
@@ -93,19 +103,22 @@ rule reward_model:
         start=reward_start,
         pairs=reward_pairs,
     output:
-        manifest=LAYOUT.trained("{model}", "{reward}", "{unit}", "{seed}") / "manifest.json",
+        manifest=LAYOUT.trained("{model}", "{reward}", "{unit}", "{seed}")
+        / "manifest.json",
         weights=LAYOUT.trained("{model}", "{reward}", "{unit}", "{seed}") / ADAPTER,
     log:
         LOGS / "reward_model/{model}.{reward}.{unit}.seed{seed}.log",
-    params:
-        slice=reward_slice,
     threads: THREADS.training
     resources:
         mem_mb=3000,
+    params:
+        slice=reward_slice,
     message:
         "Train reward model {wildcards.reward} of {wildcards.model} on {wildcards.unit}, seed {wildcards.seed}"
     shell:
-        "python -m rllr reward --stage {wildcards.reward} " + MODEL_JOB + " > {log} 2>&1"
+        f"python -m rllr reward --config {CONFIG}"
+        " --stage {wildcards.reward} --model {wildcards.model} --unit {wildcards.unit} --seed {wildcards.seed}"
+        " > {log} 2>&1"
 
 
 rule ppo:
@@ -114,16 +127,19 @@ rule ppo:
         data=unit_data,
         stages=ppo_stages,
     output:
-        manifest=LAYOUT.trained("{model}", "{ppo_method}", "{unit}", "{seed}") / "manifest.json",
+        manifest=LAYOUT.trained("{model}", "{ppo_method}", "{unit}", "{seed}")
+        / "manifest.json",
         weights=LAYOUT.trained("{model}", "{ppo_method}", "{unit}", "{seed}") / ADAPTER,
     log:
         LOGS / "ppo/{model}.{ppo_method}.{unit}.seed{seed}.log",
-    params:
-        slice=ppo_slice,
     threads: THREADS.training
     resources:
         mem_mb=3000,
+    params:
+        slice=ppo_slice,
     message:
         "Train {wildcards.ppo_method} of {wildcards.model} with PPO on {wildcards.unit}, seed {wildcards.seed}"
     shell:
-        "python -m rllr ppo --stage {wildcards.ppo_method} " + MODEL_JOB + " > {log} 2>&1"
+        f"python -m rllr ppo --config {CONFIG}"
+        " --stage {wildcards.ppo_method} --model {wildcards.model} --unit {wildcards.unit} --seed {wildcards.seed}"
+        " > {log} 2>&1"

@@ -1,0 +1,41 @@
+# `make demo` runs the benchmark's embedded default; `make test` passes the tests.
+PYTHON ?= python3
+VENV ?= .venv
+CORES ?= 2
+# For instance PIP_ARGS="--index-url …" to take CPU wheels of torch on a machine without GPU.
+PIP_ARGS ?=
+BIN := $(VENV)/bin
+RUN_LOCKS := containers/requirements.lock workflow/requirements.lock
+
+.PHONY: demo env test test-slow lint clean-demo
+
+demo: env
+	$(BIN)/snakemake --cores $(CORES) --quiet host reason
+	@$(BIN)/python -m rllr show results/tiny --table headline main
+	@echo "tables:  results/tiny/tables"
+	@echo "figures: results/tiny/figures"
+	@echo "report:  results/tiny/report.html"
+
+env: $(VENV)/.ready
+
+$(VENV)/.ready: $(RUN_LOCKS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) $(RUN_LOCKS:%=-r %)
+	touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready tests/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r tests/requirements.lock
+	touch $@
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest -m slow
