@@ -1,0 +1,93 @@
+"""Sampling responses from the policy, and the log-probabilities that PPO needs of them.
+
+An own decoding loop, because it keeps one float per token where `generate(output_logits=True)`
+keeps the logits of every step (several GB for a batch of 256 tokens over a large vocabulary), draws
+from a generator of its own, and takes no second pass for the log-probabilities.
+
+The log-probabilities are of the full softmax, before temperature, top-k and top-p, as TRL
+recomputes them; the released code samples with top-k 50 and does the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rllr.errors import RllrError
+from rllr.training.ppo.batch import Batch, left_pad
+from rllr.training.ppo.core import token_logprobs
+from rllr.training.ppo.roles import OneBase
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How responses are drawn. `eos_ids` end a response; `pad_id` (any id) fills up rows."""
+
+    pad_id: int
+    eos_ids: tuple[int, ...]
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_k: int = 50
+    top_p: float = 1.0
+
+    def draw(self, logits: Tensor, generator: torch.Generator, where: str) -> Tensor:
+        """One token per row, (B, V) -> (B, 1), after temperature, top-k, top-p in this order.
+
+        What top-k drops is never looked at again: sampling among k words, not V, is cheaper.
+        """
+        scores, words = logits / self.temperature, None
+        if self.top_k > 0 or self.top_p < 1.0:
+            scores, words = scores.topk(min(self.top_k or scores.shape[-1], scores.shape[-1]))
+        probabilities = scores.softmax(-1)
+        if not torch.isfinite(probabilities).all():
+            raise RllrError(
+                f"PPO, {where}: the logits are NaN or infinite; lower the learning rate or compute "
+                "in float32"
+            )
+        if self.top_p < 1.0:  # words are sorted: keep those before which less than top_p lies
+            probabilities = probabilities * (probabilities.cumsum(-1) - probabilities < self.top_p)
+        drawn = torch.multinomial(probabilities, 1, generator=generator)
+        return drawn if words is None else words.gather(1, drawn)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Sampled responses: the batch, its log-probabilities (B, T), and which rows met an EOS (B)."""
+
+    batch: Batch
+    logprobs: Tensor
+    ended: Tensor
+
+
+@torch.no_grad()
+def sample(
+    one_base: OneBase,
+    prompts: Sequence[Sequence[int]],
+    sampler: Sampler,
+    generator: torch.Generator,
+    where: str,
+) -> Rollout:
+    """Draw one response per prompt in the active role; T is the longest response.
+
+    `where` names the step in errors. RllrError: a logit that is NaN or infinite.
+    """
+    ids, attention = (tensor.to(one_base.device) for tensor in left_pad(prompts, sampler.pad_id))
+    width = ids.shape[1]
+    eos = torch.tensor(sampler.eos_ids, dtype=torch.long, device=ids.device)
+    alive = torch.ones(len(prompts), dtype=torch.bool, device=ids.device)
+    cache, fresh, logprobs = None, ids, []
+    while ids.shape[1] - width < sampler.max_new_tokens and alive.any():
+        output = one_base.hidden(fresh, attention, past_key_values=cache, use_cache=True)
+        cache = output.past_key_values
+        logits = one_base.logits(output.last_hidden_state[:, -1])
+        fresh = sampler.draw(logits, generator, where)
+        logprobs.append(token_logprobs(logits, fresh[:, 0]))
+        fresh = torch.where(alive[:, None], fresh, sampler.pad_id)
+        ids = torch.cat([ids, fresh], 1)
+        attention = torch.cat([attention, alive[:, None].long()], 1)
+        alive = alive & ~torch.isin(fresh[:, 0], eos)
+    mask = attention[:, width:].bool()
+    return Rollout(Batch(ids, attention, mask), torch.stack(logprobs, 1) * mask, ~alive)

@@ -1,0 +1,135 @@
+"""The PPO update: policy, then value, one adapter at a time.
+
+Every loss is a mean over the tokens of its mini-batch, whatever the micro-batch size: a micro-batch
+contributes its sum divided by the mini-batch's token count.
+
+Deviations from TRL 0.7.2: policy and value have each an AdamW and a gradient-norm limit of their
+own (there, one of each over both, where the value loss takes part in the policy's clipping); a
+mini-batch above the ratio guard takes no optimiser step at all (there, a step on a zero loss, which
+moves weights by Adam's momentum); accumulated micro-batches weigh by tokens, not equally.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW
+
+from rllr.training.ppo.core import (
+    cosine_factor,
+    entropy,
+    policy_losses,
+    token_logprobs,
+    value_losses,
+)
+from rllr.training.ppo.experience import Experience, Metrics, require_finite
+from rllr.training.ppo.roles import POLICY, VALUE, OneBase
+from rllr.training.ppo.settings import PPOSettings
+
+# e^20: one such token already puts the mean ratio above the guard, and metrics stay finite.
+LOG_RATIO_LIMIT = 20.0
+
+
+class Updater:
+    """Both optimisers, and the passes over a batch of experience."""
+
+    def __init__(self, one_base: OneBase, settings: PPOSettings) -> None:
+        self.one_base = one_base
+        self.settings = settings
+        self.rates = {POLICY: settings.learning_rate, VALUE: settings.value_rate}
+        self.optimizers = {
+            role: AdamW(one_base.parameters(role), lr=rate) for role, rate in self.rates.items()
+        }
+
+    def schedule(self, step: int, total: int) -> float:
+        """Set the learning rates of 0-based step `step` of `total`; return the policy's."""
+        for role, optimizer in self.optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = self.rates[role] * cosine_factor(step, total)
+        return self.rates[POLICY] * cosine_factor(step, total)
+
+    def update(self, experience: Experience, generator: torch.Generator, where: str) -> Metrics:
+        """All PPO epochs over one batch; the means of the mini-batches' metrics."""
+        history: dict[str, list[float]] = defaultdict(list)
+        for mini in self._mini_batches(experience, generator):
+            for name, value in self.step(mini, where).items():
+                history[name].append(value)
+        return {name: sum(values) / len(values) for name, values in history.items()}
+
+    def step(self, mini: Experience, where: str) -> Metrics:
+        """One optimiser step of policy and value on a mini-batch, unless the ratio guard trips."""
+        policy = self.policy_gradient(mini, where)
+        if policy["ratio"] > self.settings.ratio_guard:
+            return {**policy, "skipped": 1.0}
+        policy["policy_grad_norm"] = self._descend(POLICY, where)
+        value = self.value_gradient(mini, where)
+        value["value_grad_norm"] = self._descend(VALUE, where)
+        return {**policy, **value, "skipped": 0.0}
+
+    def policy_gradient(self, mini: Experience, where: str) -> Metrics:
+        """Leave the clipped policy loss's gradient in the policy's parameters."""
+        self.optimizers[POLICY].zero_grad()
+        tokens, sums = mini.batch.mask.sum(), _Sums()
+        for micro in self._micro_batches(mini):
+            logits = self.one_base.policy_logits(micro.batch)
+            logprobs, mask = token_logprobs(logits, micro.batch.tokens), micro.batch.mask
+            require_finite(logprobs, "log-probability", where)
+            change = logprobs - micro.logprobs[mask]
+            ratio = change.clamp(max=LOG_RATIO_LIMIT).exp()
+            losses = policy_losses(ratio, micro.advantages[mask], self.settings.clip_ratio)
+            self.one_base.backward(POLICY, losses.sum() / tokens)
+            with torch.no_grad():
+                outside = (ratio - 1).abs() > self.settings.clip_ratio
+                sums.add(policy_loss=losses, ratio=ratio, clip_fraction=outside)
+                sums.add(approximate_kl=0.5 * change.square(), entropy=entropy(logits))
+        return sums.over(tokens)
+
+    def value_gradient(self, mini: Experience, where: str) -> Metrics:
+        """Leave the weighted value loss's gradient in the value model's parameters."""
+        self.optimizers[VALUE].zero_grad()
+        tokens, sums, clip = mini.batch.mask.sum(), _Sums(), self.settings.clip_value
+        for micro in self._micro_batches(mini):
+            mask = micro.batch.mask
+            values, old = self.one_base.token_values(micro.batch), micro.values[mask]
+            losses = value_losses(values, old, micro.returns[mask], clip)
+            require_finite(losses, "value loss", where)
+            self.one_base.backward(VALUE, self.settings.value_weight * losses.sum() / tokens)
+            outside = (values.detach() - old).abs() > clip
+            sums.add(value_loss=losses.detach(), value_clip_fraction=outside)
+        return sums.over(tokens)
+
+    def _descend(self, role: str, where: str) -> float:
+        parameters = self.one_base.parameters(role)
+        norm = clip_grad_norm_(parameters, self.settings.max_grad_norm)
+        require_finite(norm, f"gradient of the {role}", where)
+        self.optimizers[role].step()
+        return float(norm)
+
+    def _mini_batches(
+        self, experience: Experience, generator: torch.Generator
+    ) -> Iterator[Experience]:
+        for _ in range(self.settings.ppo_epochs):
+            order = torch.randperm(len(experience.batch), generator=generator)
+            for index in order.split(self.settings.mini_size):
+                yield experience.rows(index)
+
+    def _micro_batches(self, mini: Experience) -> Iterator[Experience]:
+        return mini.split(len(mini.batch), self.settings.micro_batch_size)
+
+
+class _Sums:
+    """Sums over tokens, by name, to be divided by the token count of a mini-batch."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, float] = defaultdict(float)
+
+    def add(self, **values: Tensor) -> None:
+        for name, tensor in values.items():
+            self.totals[name] += tensor.detach().sum().item()
+
+    def over(self, count: Tensor) -> Metrics:
+        return {name: total / int(count) for name, total in self.totals.items()}
