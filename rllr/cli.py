@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,21 +120,46 @@ def _project(options: argparse.Namespace) -> Project:
 def _run_task_stage(options: argparse.Namespace) -> None:
     from rllr import stages
 
-    getattr(stages, options.stage_name)(_project(options), options.task)
+    project = _project(options)
+    _check_name("task", options.task, project.tasks)
+    getattr(stages, options.stage_name)(project, options.task)
 
 
 def _run_base(options: argparse.Namespace) -> None:
     from rllr import stages
 
-    stages.base(_project(options), options.model)
+    project = _project(options)
+    _check_name("model", options.model, project.models)
+    stages.base(project, options.model)
 
 
 def _run_model_stage(options: argparse.Namespace) -> None:
     from rllr import stages
+    from rllr.config.schema import MIXTURE
     from rllr.job import Job
 
-    job = Job(_project(options), options.model, options.unit, options.seed)
+    project = _project(options)
+    _check_name("model", options.model, project.models)
+    _check_name("unit", options.unit, [MIXTURE, *project.tasks])
+    _check_name("stage", options.stage, _trainable(project, options.stage_name))
+    job = Job(project, options.model, options.unit, options.seed)
     getattr(stages, options.stage_name)(job, options.stage)
+
+
+def _trainable(project: Project, stage: str) -> list[str]:
+    """What `--stage` may name: reward models, methods of one algorithm, or any method."""
+    if stage == "reward":
+        return list(project.config.reward_models)
+    kinds = {"sft": ["sft"], "ppo": ["ppo"]}.get(stage, ["none", "sft", "ppo"])
+    return [name for name, method in project.methods.items() if method.algorithm in kinds]
+
+
+def _check_name(option: str, name: str, known: Iterable[str]) -> None:
+    from rllr.config.messages import nearest
+
+    names = sorted(known)
+    if name not in names:
+        raise RllrError(f"--{option}: {name!r} is not part of this run{nearest(name, names)}")
 
 
 def _write_grid(options: argparse.Namespace) -> None:

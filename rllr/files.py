@@ -102,11 +102,14 @@ def _parse_row(line: str, path: Path, number: int) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, as hex."""
+    """SHA-256 of a file's bytes, as hex; RllrError names a file that cannot be read."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise RllrError(f"{path}: cannot be read ({error.strerror})") from error
     return digest.hexdigest()
 
 

@@ -29,6 +29,8 @@ def _explain(schema: type[Strict], item: Any) -> str:
         return f"unknown key {key!r}{nearest(path[-1], _siblings(schema, path[:-1]))}"
     if item["type"] == "missing":
         return f"{key}: missing"
+    if item["type"] == "union_tag_not_found":
+        return f"{key}: key {item['ctx']['discriminator']} is missing"
     message = item["msg"].removeprefix("Value error, ")
     shown = "" if item["type"] == "value_error" else f" (found {item['input']!r})"
     return f"{key}: {message[0].lower()}{message[1:]}{shown}"
@@ -47,6 +49,7 @@ def _child(node: dict[str, Any], part: str, root: dict[str, Any]) -> dict[str, A
     found = (
         node.get("properties", {}).get(part)
         or node.get("items")
+        or next(iter(node.get("patternProperties", {}).values()), None)
         or node.get("additionalProperties")
     )
     if not isinstance(found, dict):

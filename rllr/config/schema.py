@@ -6,9 +6,9 @@ under `config/schema/` are generated from these classes (`python -m rllr schema`
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -35,6 +35,19 @@ class ClassLabels(Strict):
 
     kind: Literal["class"] = "class"
     values: list[str] | list[int] = Field(min_length=2)
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _no_booleans(cls, values: Any) -> Any:
+        if isinstance(values, list) and any(isinstance(value, bool) for value in values):
+            raise ValueError("YAML reads yes, no, true and false as booleans; put them in quotes")
+        return values
+
+    @model_validator(mode="after")
+    def _distinct(self) -> ClassLabels:
+        if len({str(value).casefold() for value in self.values}) < len(self.values):
+            raise ValueError(f"two labels read the same (case does not count): {self.values}")
+        return self
 
 
 class ScoreLabels(Strict):
@@ -65,6 +78,8 @@ class TaskConfig(Strict):
             raise ValueError("input must hold {text}, or both {text_a} and {text_b}")
         if (self.metric == "pearson") != isinstance(self.labels, ScoreLabels):
             raise ValueError("metric pearson goes with labels of kind score, accuracy with class")
+        if self.f1_of is not None and self.f1_of not in getattr(self.labels, "values", []):
+            raise ValueError(f"f1_of {self.f1_of!r} is none of the task's labels")
         return self
 
     @property
@@ -112,6 +127,8 @@ class TinySource(Strict):
     heads: Positive
     kv_heads: Positive
     positions: Positive = 512
+    initializer_range: Rate = Field(0.02, description="standard deviation of the first weights")
+    rope_theta: Rate = 10000.0
     tokenizer: TokenizerConfig
 
 

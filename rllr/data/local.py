@@ -81,8 +81,8 @@ def carve(train: list[Example], data: LocalData, seed: str) -> dict[str, list[Ex
     """Split train into sft, rm and rl by the configured shares, shuffled, none of them empty."""
     rows = train[:]
     random.Random(f"carve/{seed}").shuffle(rows)
-    rm = max(1, int(len(rows) * data.rm_share))
-    rl = max(1, int(len(rows) * data.rl_share))
+    rm = min(max(1, int(len(rows) * data.rm_share)), len(rows) - 2)
+    rl = min(max(1, int(len(rows) * data.rl_share)), len(rows) - rm - 1)
     return {"rm": rows[:rm], "rl": rows[rm : rm + rl], "sft": rows[rm + rl :]}
 
 

@@ -67,13 +67,15 @@ def tiny_config(source: TinySource, architecture: str, vocabulary: int, ids: Any
     """The transformers configuration of a tiny model; `ids` are its bos, eos and pad ids."""
     from transformers import AutoConfig
 
-    shape: dict[str, Any] = {"hidden_size": source.hidden_size, "n_layer": source.layers}
-    if architecture == "bloom":
-        return AutoConfig.for_model(
-            "bloom", vocab_size=vocabulary, n_head=source.heads, **shape, **ids
-        )
-    shape = {
+    shape: dict[str, Any] = {
+        "vocab_size": vocabulary,
         "hidden_size": source.hidden_size,
+        "initializer_range": source.initializer_range,
+        **ids,
+    }
+    if architecture == "bloom":
+        return AutoConfig.for_model("bloom", n_layer=source.layers, n_head=source.heads, **shape)
+    shape |= {
         "intermediate_size": source.intermediate_size,
         "num_hidden_layers": source.layers,
         "num_attention_heads": source.heads,
@@ -81,12 +83,14 @@ def tiny_config(source: TinySource, architecture: str, vocabulary: int, ids: Any
         "head_dim": source.hidden_size // source.heads,
         "max_position_embeddings": source.positions,
         "tie_word_embeddings": False,
+        "rope_parameters": {"rope_type": "default", "rope_theta": source.rope_theta},
     }
     if architecture == "glm":
         shape["attention_bias"] = True
+        shape["rope_parameters"]["partial_rotary_factor"] = 0.5
     if architecture == "mistral":
         shape["sliding_window"] = None
-    return AutoConfig.for_model(architecture, vocab_size=vocabulary, **shape, **ids)
+    return AutoConfig.for_model(architecture, **shape)
 
 
 def pretrain(

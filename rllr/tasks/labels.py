@@ -39,11 +39,15 @@ def label_text(task: TaskConfig, label: Label) -> str:
 
 def read_label(task: TaskConfig, text: str) -> Label | None:
     """The label that `text` states, or None when it states no legal one."""
-    cleaned = text.strip().strip("\"'`*.,;:!").casefold()
     if isinstance(task.labels, ScoreLabels):
-        return _read_score(task.labels, cleaned)
-    by_text = {str(label).casefold(): label for label in task.labels.values}
-    return by_text.get(cleaned)
+        return _read_score(task.labels, _bare(text))
+    by_text = {_bare(str(label)): label for label in task.labels.values}
+    return by_text.get(_bare(text))
+
+
+def _bare(text: str) -> str:
+    """Case-folded, without quotes and closing punctuation; a leading point is a score's own."""
+    return text.rstrip(" \t\r\n\"'`*.,;:!").lstrip(" \t\r\n\"'`*").casefold()
 
 
 def _read_score(labels: ScoreLabels, text: str) -> float | None:

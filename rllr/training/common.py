@@ -98,6 +98,12 @@ def train_and_evaluate(trainer: Trainer) -> dict[str, Any]:
     }
 
 
+def save_weights(model: Any, folder: Path) -> None:
+    """Write a model or an adapter; PEFT's model card, a form with nothing filled in, is dropped."""
+    model.save_pretrained(str(folder), safe_serialization=True)
+    (folder / "README.md").unlink(missing_ok=True)
+
+
 class CausalCollator:
     """Right-pads `input_ids` and, where given, `labels`; without labels every token is learned."""
 

@@ -36,6 +36,8 @@ def train_reward(job: Job, reward: str) -> dict[str, Any]:
     Held-out accuracy is measured on both kinds of pairs. Raises RllrError when there is no pair to
     train on.
     """
+    from rllr.training.common import save_weights
+
     config = job.project.config.reward_models[reward]
     folders = job.pair_folders(config.start)
     train = _read(folders[config.pairs], "train")
@@ -48,7 +50,7 @@ def train_reward(job: Job, reward: str) -> dict[str, Any]:
     to = job.trained(reward)
     trainer = _trainer(job, reward, train)
     trainer.train()
-    trainer.model.save_pretrained(str(to), safe_serialization=True)
+    save_weights(trainer.model, to)
     held_out = {kind: _read(paths, "heldout") for kind, paths in folders.items()}
     accuracy = {kind: pair_accuracy(trainer.model, job, rows) for kind, rows in held_out.items()}
     summary = {"kind": "reward", "pairs": config.pairs, "train_pairs": len(train)}

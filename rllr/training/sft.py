@@ -56,13 +56,13 @@ def _check_length(response: list[int], job: Job, where: str) -> None:
 
 def train_sft(job: Job, method: str) -> dict[str, Any]:
     """Train one supervised stage into its folder; returns (and writes) its summary."""
-    from rllr.training.common import train_and_evaluate
+    from rllr.training.common import save_weights, train_and_evaluate
 
     to = job.trained(method)
     train = sft_rows(job, method, "sft")
     trainer = _trainer(job, method, train, sft_rows(job, method, "validation"))
     losses = train_and_evaluate(trainer)
-    trainer.model.save_pretrained(str(to), safe_serialization=True)
+    save_weights(trainer.model, to)
     tokens = sum(len(row["input_ids"]) for row in train)
     summary = {"kind": "sft", "examples": len(train), "tokens_per_epoch": tokens, **losses}
     write_json(to / SUMMARY, summary)

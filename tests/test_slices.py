@@ -1,0 +1,56 @@
+"""Editing a setting changes the slices of the stages that read it, and no others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rllr import slices
+from rllr.config.load import load
+
+MODEL, UNIT = "llama2-tiny", "mixture"
+
+
+def all_slices(**changes: Any) -> dict[str, Any]:
+    project = load({"extends": "tiny", **changes})
+    return {
+        "data": slices.data(project, "mr"),
+        "rationales": slices.rationales(project, "mr"),
+        "label_pairs": slices.label_pairs(project, "mr"),
+        "base": slices.base(project, MODEL),
+        "sft": slices.sft(project, MODEL, "sft", UNIT),
+        "sample": slices.sample(project, MODEL, UNIT),
+        "judge": slices.judge(project, UNIT),
+        "reward": slices.reward(project, MODEL, "rllr_rm", UNIT),
+        "ppo": slices.ppo(project, MODEL, "rllr", UNIT),
+        "ppo_mixed": slices.ppo(project, MODEL, "rllr_mixed", UNIT),
+        "predict": slices.predict(project, MODEL, ["mr"]),
+        "score": slices.score(project, ["mr"]),
+        "grid": slices.grid(project),
+    }
+
+
+@pytest.mark.parametrize(
+    "change, touched",
+    [
+        ({"training": {"ppo": {"gamma": 0.5}}}, {"ppo", "ppo_mixed"}),
+        ({"stages": {"rllr_mixed": {"tau": 9.0}}}, {"ppo_mixed"}),
+        ({"stages": {"rllr_rm": {"lora_rank": 3}}}, {"reward"}),
+        ({"training": {"sft": {"lora_rank": 3}}}, {"sft"}),
+        ({"pairs": {"samples_per_prompt": 3}}, {"sample"}),
+        ({"pairs": {"pairs_per_prompt": 3}}, {"judge"}),
+        ({"pairs": {"wrong_labels": "all"}}, {"rationales"}),
+        ({"data": {"seed": 9}}, {"data", "base"}),
+        ({"threads": {"training": 2}}, {"sft", "reward", "ppo", "ppo_mixed"}),
+        ({"threads": {"inference": 2}}, {"sample", "predict"}),
+        ({"methods": ["sft", "rllr", "rllr_mixed"]}, {"grid"}),
+        ({"models": [MODEL]}, {"grid"}),
+        ({"results_dir": "elsewhere"}, set()),
+    ],
+)
+def test_a_change_touches_the_stages_that_read_it(
+    change: dict[str, Any], touched: set[str]
+) -> None:
+    before, after = all_slices(), all_slices(**change)
+    assert {name for name in before if before[name] != after[name]} == touched

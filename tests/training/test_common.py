@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from rllr.config.schema import SftSettings
+from rllr.errors import RllrError
+from rllr.files import read_jsonl
+from rllr.training.common import LOG, CausalCollator, JsonlLog, common_arguments
+
+STATE = SimpleNamespace(global_step=3, max_steps=5)
+
+
+def settings(**changes: int) -> SftSettings:
+    return SftSettings(learning_rate=1e-3, epochs=1, batch_size=12, **changes)
+
+
+def test_padding_is_not_attended_to_and_not_learned() -> None:
+    rows = [{"input_ids": [5, 6, 7], "labels": [-100, 6, 7]}, {"input_ids": [8], "labels": [8]}]
+    batch = CausalCollator(pad_id=0)(rows)
+    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert batch["labels"].tolist() == [[-100, 6, 7], [8, -100, -100]]
+
+
+def test_without_labels_every_token_is_learned_even_one_equal_to_padding() -> None:
+    batch = CausalCollator(pad_id=0)([{"input_ids": [5, 0]}, {"input_ids": [0]}])
+    assert batch["labels"].tolist() == [[5, 0], [0, -100]]
+    assert batch["labels"].dtype == torch.long
+
+
+def test_the_batch_size_is_global(tmp_path: Path) -> None:
+    arguments = common_arguments(settings(micro_batch_size=4), 7, tmp_path)
+    assert arguments["per_device_train_batch_size"] == 4
+    assert arguments["gradient_accumulation_steps"] == 3
+    assert arguments["seed"] == arguments["data_seed"] == 7
+    assert common_arguments(settings(), 7, tmp_path)["gradient_accumulation_steps"] == 1
+    with pytest.raises(RllrError, match="batch_size 12 is no multiple of micro_batch_size 5"):
+        common_arguments(settings(micro_batch_size=5), 7, tmp_path)
+
+
+def test_the_log_keeps_each_step_and_stops_at_a_loss_that_is_no_number(tmp_path: Path) -> None:
+    log = JsonlLog(tmp_path)
+    log.on_log(None, STATE, None, {"loss": 1.5})
+    assert read_jsonl(tmp_path / LOG) == [{"step": 3, "loss": 1.5}]
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(RllrError, match="at step 3: training diverged"):
+            log.on_log(None, STATE, None, {"loss": bad})
+    assert len(read_jsonl(tmp_path / LOG)) == 1
+    JsonlLog(tmp_path)
+    assert read_jsonl(tmp_path / LOG) == []
