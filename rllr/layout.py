@@ -118,7 +118,9 @@ def base_slice(project: Project, model: str) -> dict[str, object]:
         "data": project.config.data.model_dump(),
         "tasks": {task: _task_slice(project, task) for task in project.train_tasks},
         "pretrain": project.pretrain(model).model_dump(),
+        "teacher": project.config.teacher.model_dump(),
         "source": project.models[model].source.model_dump(),
+        "prompt": [segment.model_dump() for segment in project.models[model].prompt],
         "architecture": project.models[model].architecture,
     }
 

@@ -66,6 +66,7 @@ def base(project: Project, model: str) -> None:
     layout = Layout(project)
     tasks = project.train_tasks
     inputs = [layout.data(task) / f"{split}.jsonl" for task in tasks for split in TRAINING_SPLITS]
+    inputs += [layout.rationales(task) / "sft.jsonl" for task in tasks]
     with artefact(
         layout.base(model) / MANIFEST, "base", slices.base(project, model), seed=0, inputs=inputs
     ) as notes:
@@ -78,7 +79,8 @@ def sft(job: Job, method: str) -> None:
     from rllr.training.sft import train_sft
 
     settings = slices.sft(job.project, job.model, method, job.unit)
-    inputs = [_manifest(folder) for folder in [job.base, *job.data.values()]]
+    folders = [job.base, *job.data.values(), *job.rationales.values()]
+    inputs = [_manifest(folder) for folder in folders]
     with artefact(
         job.trained(method) / MANIFEST, "sft", settings, seed=job.seed, inputs=inputs
     ) as notes:
@@ -133,6 +135,7 @@ def ppo(job: Job, method: str) -> None:
     declared = job.project.methods[method]
     stages = [declared.start, *(term.model for term in declared.rewards)]
     inputs = [_manifest(job.trained(stage)) for stage in stages]
+    inputs += [_manifest(folder) for folder in job.data.values()]
     with artefact(
         job.trained(method) / MANIFEST, "ppo", settings, seed=job.seed, inputs=inputs
     ) as notes:

@@ -95,7 +95,7 @@ def pair_statistics(project: Project, pairs: Sequence[Mapping[str, Any]]) -> dic
         task, gold = project.tasks[pair["task"]], pair["example"].get("label")
         chosen = parse_response(task, pair["chosen"]).label
         rejected = parse_response(task, pair["rejected"]).label
-        equal += chosen == rejected
+        equal += chosen is not None and chosen == rejected
         if gold is not None and (chosen == gold) != (rejected == gold):
             split += 1
             agree += chosen == gold

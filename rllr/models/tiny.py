@@ -1,8 +1,9 @@
 """Tiny base models: real architectures at a small size, pretrained from scratch on the run's data.
 
-They stand in for the foundation models where there is no GPU and no hub. Their tokenizer and
-pretraining text come from the training splits' inputs, never from validation or test, and no label
-is looked at; a twentieth of the documents is held out and its loss recorded.
+They stand in for the foundation models where there is no GPU and no hub. Their pretraining text
+comes from the training splits' inputs alone, never from validation or test, without any label; a
+twentieth of the documents is held out and its loss recorded. Their tokenizer is trained on that
+text, on rationales of the SFT split and on the fixed words of prompts and responses.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rllr.tasks.response import format_response
 
 SEED = 0
 HELD_OUT = 20
+FRAME_REPEATS = 500
 TRAINING_SPLITS = ("sft", "rm", "rl")
 
 
@@ -60,7 +62,7 @@ def _frame_texts(
         texts += [piece.text for piece in question_pieces(schema, rows[0]) if not piece.is_input]
         labels = [rows[0]["label"], *wrong_labels(schema, rows[0]["label"])]
         texts += [format_response(schema, label, None) for label in labels]
-    return texts * 50
+    return texts * FRAME_REPEATS
 
 
 def tiny_config(source: TinySource, architecture: str, vocabulary: int, ids: Any) -> Any:

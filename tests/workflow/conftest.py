@@ -42,10 +42,9 @@ class Workspace:
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run Snakemake with this configuration; output and errors come back as text."""
         command = [
-            *(sys.executable, "-m", "snakemake", "--cores", "2"),
-            *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(self.folder)),
+            *(sys.executable, "-m", "snakemake", "--configfile", str(self.config)),
+            *("--cores", "2", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(self.folder)),
             *("--workflow-profile", str(ROOT / "profiles/default")),
-            *("--configfile", str(self.config)),
         ]
         done = subprocess.run(
             [*command, *arguments], capture_output=True, text=True, check=False, cwd=ROOT
