@@ -45,7 +45,7 @@ def write_baseline(project: Project, task: str) -> None:
     """The majority class of the SFT split (for scores its mean), predicted for every test row."""
     layout, schema = Layout(project), project.tasks[task]
     folder = layout.baseline(task)
-    label = _constant(project, task)
+    label = constant_prediction(project, task)
     rows = [
         {
             "id": example["id"],
@@ -63,7 +63,8 @@ def write_baseline(project: Project, task: str) -> None:
     _write_metrics(project, folder, {**cell, "scope": project.config.scope}, counts)
 
 
-def _constant(project: Project, task: str) -> Label:
+def constant_prediction(project: Project, task: str) -> Label:
+    """The trivial predictor: the majority class of the SFT split, for scores its mean."""
     schema = project.tasks[task]
     path = Layout(project).data(task) / "sft.jsonl"
     labels = [row["label"] for row in read_examples(path, schema)]

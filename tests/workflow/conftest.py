@@ -43,7 +43,14 @@ class Workspace:
         """Run Snakemake with this configuration; output and errors come back as text."""
         command = [
             *(sys.executable, "-m", "snakemake", "--configfile", str(self.config)),
-            *("--cores", "2", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(self.folder)),
+            *(
+                "--cores",
+                "2",
+                "--snakefile",
+                str(ROOT / "Snakefile"),
+                "--directory",
+                str(self.folder),
+            ),
             *("--workflow-profile", str(ROOT / "profiles/default")),
         ]
         done = subprocess.run(

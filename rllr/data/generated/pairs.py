@@ -48,9 +48,9 @@ def _quotes(second: str, first: str) -> tuple[str, ...]:
 class SubjectGrammar:
     """Two sentences about the same subject, or not; a question word first if `questions`.
 
-    `words` words of each sentence are about its subject; a stray one is about something else. In a
-    hard pair the strays disguise the label: of the other sentence's subject where the subjects
-    differ.
+    `words` words of each sentence are about its subject, and the second has a stray one: of the
+    first sentence's subject where the two differ. In a hard pair the first sentence has a stray
+    word too.
     """
 
     same: str

@@ -18,7 +18,7 @@ GRAMMARS: dict[str, Grammar] = {
     "appreviews": CueGrammar(STARS, fillers=2, ordered=True),
     "sst2": CueGrammar(SENTIMENT, fillers=2, negation=True),
     "mrpc": SubjectGrammar("equivalent", "not_equivalent", words=4),
-    "qqp": SubjectGrammar("duplicate", "not_duplicate", words=3, questions=True),
+    "qqp": SubjectGrammar("duplicate", "not_duplicate", words=4, questions=True),
     "stsb": OverlapGrammar(),
     "mnli": InferenceGrammar(words=3),
     "agnews": CueGrammar(TOPICS, fillers=2),
@@ -66,7 +66,7 @@ def generate_task(
     for split, size in sizes.items():
         rows = splits[split] = []
         for label in _balanced(grammar.labels, size, rng):
-            draft = _new_draft(grammar, label, difficulty, seen, rng)
+            draft = _new_draft(task, label, difficulty, seen, rng)
             row_id = f"{task}-{len(rationales):06d}"
             rows.append({"id": row_id, **draft.fields, "label": label})
             rationales[row_id] = _rationales(grammar, draft, rng)
@@ -98,19 +98,19 @@ def _balanced(labels: tuple[Label, ...], size: int, rng: random.Random) -> list[
 
 
 def _new_draft(
-    grammar: Grammar, label: Label, difficulty: float, seen: set[str], rng: random.Random
+    task: str, label: Label, difficulty: float, seen: set[str], rng: random.Random
 ) -> Draft:
     """A draft none of whose texts was used before in this task, in any split or place."""
     hard = rng.random() < difficulty
     for _ in range(ATTEMPTS):
-        draft = grammar.draw(label, hard, rng)
+        draft = GRAMMARS[task].draw(label, hard, rng)
         texts = set(draft.fields.values())
         if len(texts) == len(draft.fields) and seen.isdisjoint(texts):
             seen |= texts
             return draft
     raise RllrError(
-        f"generated data: the small vocabulary has no further text with label {label!r} after "
-        f"{len(seen)} different texts; ask for smaller splits"
+        f"generated data: the small vocabulary of task {task!r} has no further text for label "
+        f"{label!r} after {len(seen)} different texts; ask for smaller splits"
     )
 
 
