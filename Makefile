@@ -10,7 +10,7 @@ RUN_LOCKS := containers/requirements.lock workflow/requirements.lock
 .PHONY: demo env test test-slow lint clean-demo
 
 demo: env
-	$(BIN)/snakemake --cores $(CORES) --quiet host reason
+	$(BIN)/snakemake --cores $(CORES) --quiet host reason --show-failed-logs
 	@$(BIN)/python -m rllr show results/tiny --table headline main
 	@echo "tables:  results/tiny/tables"
 	@echo "figures: results/tiny/figures"
@@ -35,7 +35,7 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/snakemake --lint
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -m slow

@@ -32,7 +32,7 @@ def prepare_process(threads: int) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     # It would fill every new tensor with NaN, a quarter of a tiny model's step; nothing here reads
     # memory that it has not written.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     from transformers.utils import logging
 
     logging.disable_progress_bar()
