@@ -7,10 +7,10 @@ PIP_ARGS ?=
 BIN := $(VENV)/bin
 RUN_LOCKS := containers/requirements.lock workflow/requirements.lock
 
-.PHONY: demo env test test-slow lint clean-demo
+.PHONY: demo env test test-slow lint
 
 demo: env
-	$(BIN)/snakemake --cores $(CORES) --quiet host reason --show-failed-logs
+	$(BIN)/snakemake --cores $(CORES) --quiet host reason
 	@$(BIN)/python -m rllr show results/tiny --table headline main
 	@echo "tables:  results/tiny/tables"
 	@echo "figures: results/tiny/figures"

@@ -164,7 +164,10 @@ def _check_name(option: str, name: str, known: Iterable[str]) -> None:
 
 def _write_grid(options: argparse.Namespace) -> None:
     """Lay the tables out by the configuration; without one, by what is found."""
-    if options.config:
+    if not options.folder.is_dir():
+        raise RllrError(f"{options.folder}: no such folder of results")
+    # Tables that go elsewhere must not touch what the run's own figures and report are made from.
+    if options.config and not (options.to and (options.folder / "grid.json").exists()):
         from rllr import slices
         from rllr.artefact import commit
         from rllr.files import read_json, write_json

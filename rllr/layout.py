@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rllr.config.load import BASELINE, Project
-from rllr.config.schema import MIXTURE
 from rllr.files import digest
 
 MANIFEST = "manifest.json"
@@ -101,6 +100,13 @@ class Layout:
         return self.run / "config" / f"{self.project.hash}.json"
 
 
+def clear_weights(folder: Path) -> None:
+    """Remove what an earlier run of a training stage left, perhaps with another kind of tuning."""
+    for pattern in ("*.safetensors", "adapter_config.json", "config.json"):
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
 def is_done(folder: Path) -> bool:
     """Whether the artefact in `folder` is whole."""
     return (folder / MANIFEST).exists()
@@ -116,7 +122,9 @@ def base_slice(project: Project, model: str) -> dict[str, object]:
     return {
         "run": project.config.run,
         "data": project.config.data.model_dump(),
-        "tasks": {task: _task_slice(project, task) for task in project.train_tasks},
+        # Pairs, not a mapping: their order is the order in which the corpus is drawn.
+        "tasks": [[task, _task_slice(project, task)] for task in project.train_tasks],
+        "threads": project.config.threads.training,
         "pretrain": project.pretrain(model).model_dump(),
         "teacher": project.config.teacher.model_dump(),
         "source": project.models[model].source.model_dump(),
@@ -127,10 +135,3 @@ def base_slice(project: Project, model: str) -> dict[str, object]:
 
 def _task_slice(project: Project, task: str) -> dict[str, object]:
     return project.tasks[task].model_dump(include={"instruction", "input", "labels"})
-
-
-def units_for(project: Project, method: str) -> list[str]:
-    """Training units of a method: a method that trains nothing has one for all tasks."""
-    if project.methods[method].algorithm == "none":
-        return [MIXTURE]
-    return project.units

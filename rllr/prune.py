@@ -20,10 +20,13 @@ PRUNED = "pruned.json"
 
 
 def pruned_paths(run: Path) -> set[Path]:
-    """Weights files that were pruned and have not come back."""
+    """Weights files that were pruned; one that came back is forgotten, and missed if deleted."""
     path = run / PRUNED
-    listed = map(Path, read_json(path)["weights"]) if path.exists() else ()
-    return {weights for weights in listed if not weights.exists()}
+    listed = set(map(Path, read_json(path)["weights"])) if path.exists() else set()
+    gone = {weights for weights in listed if not weights.exists()}
+    if gone != listed:
+        write_json(path, {"weights": sorted(map(str, gone))})
+    return gone
 
 
 def prune(project: Project, *, dry_run: bool = False) -> str:

@@ -11,7 +11,7 @@ from rllr import slices
 from rllr.artefact import artefact
 from rllr.config.load import Project
 from rllr.job import Job
-from rllr.layout import MANIFEST, SAMPLES, Layout
+from rllr.layout import MANIFEST, SAMPLES, Layout, clear_weights
 
 
 def data(project: Project, task: str) -> None:
@@ -78,8 +78,11 @@ def sft(job: Job, method: str) -> None:
     _start(job.project)
     from rllr.training.sft import train_sft
 
+    clear_weights(job.trained(method))
     settings = slices.sft(job.project, job.model, method, job.unit)
-    folders = [job.base, *job.data.values(), *job.rationales.values()]
+    folders = [job.base, *job.data.values()]
+    if job.project.methods[method].response == "rationale":
+        folders += job.rationales.values()
     inputs = [_manifest(folder) for folder in folders]
     with artefact(
         job.trained(method) / MANIFEST, "sft", settings, seed=job.seed, inputs=inputs
@@ -116,6 +119,7 @@ def reward(job: Job, name: str) -> None:
     _start(job.project)
     from rllr.training.reward import train_reward
 
+    clear_weights(job.trained(name))
     settings = slices.reward(job.project, job.model, name, job.unit)
     start = job.project.config.reward_models[name].start
     pairs = [folder for group in job.pair_folders(start).values() for folder in group]
@@ -131,6 +135,7 @@ def ppo(job: Job, method: str) -> None:
     _start(job.project)
     from rllr.training.policy import train_policy
 
+    clear_weights(job.trained(method))
     settings = slices.ppo(job.project, job.model, method, job.unit)
     declared = job.project.methods[method]
     stages = [declared.start, *(term.model for term in declared.rewards)]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rllr.config.load import load
-from rllr.layout import Layout, base_revision, is_done, units_for
+from rllr.layout import Layout, base_revision, is_done
 
 MODEL = "llama2-tiny"
 
@@ -67,9 +67,8 @@ def test_weights_are_named_after_the_tuning() -> None:
 def test_units() -> None:
     mixture = load({"extends": "tiny"})
     single = load({"extends": "tiny", "scope": "per_task", "tasks": ["mr", "stsb"]})
-    assert units_for(mixture, "rllr") == ["mixture"]
-    assert units_for(single, "rllr") == ["mr", "stsb"]
-    assert units_for(single, "zero_shot") == ["mixture"]
+    assert mixture.units == ["mixture"]
+    assert single.units == ["mr", "stsb"]
     assert single.unit_tasks("mr") == single.eval_tasks("mr") == ["mr"]
     assert mixture.unit_tasks("mixture") == mixture.train_tasks
 

@@ -42,7 +42,7 @@ def all_slices(**changes: Any) -> dict[str, Any]:
         ({"pairs": {"pairs_per_prompt": 3}}, {"judge"}),
         ({"pairs": {"wrong_labels": "all"}}, {"rationales"}),
         ({"data": {"seed": 9}}, {"data", "base"}),
-        ({"threads": {"training": 2}}, {"sft", "reward", "ppo", "ppo_mixed"}),
+        ({"threads": {"training": 2}}, {"base", "sft", "reward", "ppo", "ppo_mixed"}),
         ({"threads": {"inference": 2}}, {"sample", "predict"}),
         ({"methods": ["sft", "rllr", "rllr_mixed"]}, {"grid"}),
         ({"models": [MODEL]}, {"grid"}),

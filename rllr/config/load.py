@@ -12,6 +12,8 @@ import yaml
 from rllr.config.messages import S, nearest, validate
 from rllr.config.schema import (
     MIXTURE,
+    SPLITS,
+    GeneratedData,
     MethodConfig,
     ModelConfig,
     PpoSettings,
@@ -99,6 +101,8 @@ class Project:
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Project:
         """Read back what `dump` wrote."""
+        if not {"config", "models", "tasks", "methods"} <= set(data):
+            raise RllrError("not a resolved configuration; name a run's YAML file instead")
         return cls(
             config=validate(RunConfig, data["config"], "configuration"),
             models={k: validate(ModelConfig, v, k) for k, v in data["models"].items()},
@@ -233,6 +237,7 @@ def _methods(config: RunConfig, folders: tuple[Path, ...]) -> dict[str, MethodCo
 
 
 def _cross_check(project: Project) -> None:
+    _check_sources(project)
     _check_rewards(project)
     _check_stages(project)
     for model in project.models:
@@ -250,6 +255,22 @@ def _cross_check(project: Project) -> None:
         and not project.config.tasks
     ):
         raise RllrError("scope per_task needs tasks")
+
+
+def _check_sources(project: Project) -> None:
+    config = project.config
+    for name in config.reward_models:
+        if name in project.methods:
+            raise RllrError(f"reward_models: {name!r} is also the name of a method; rename one")
+    if isinstance(config.data, GeneratedData):
+        missing = [name for name in SPLITS if getattr(config.data.sizes, name) is None]
+        if missing:
+            raise RllrError(f"data.sizes: generated data needs a size for {', '.join(missing)}")
+    elif config.teacher.backend == "generated":
+        raise RllrError(
+            "teacher.backend: 'generated' only knows generated data; use 'lexical' (or 'auto') "
+            f"with data.source {config.data.source!r}"
+        )
 
 
 def _check_rewards(project: Project) -> None:

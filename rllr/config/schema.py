@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+RewardName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0)]
@@ -138,7 +139,7 @@ class ModelConfig(Strict):
     name: str
     architecture: Literal["llama", "mistral", "glm", "bloom"]
     source: TinySource
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Literal["cpu"] = "cpu"
     lora_targets: list[str] = Field(min_length=1)
     prompt: list[Segment]
     stages: dict[str, dict[str, float | int | str]] = Field(
@@ -214,6 +215,12 @@ class PretrainSettings(Strict):
     max_length: Positive = 96
 
 
+def _whole_batches(settings: Any) -> Any:
+    if settings.micro_batch_size and settings.batch_size % settings.micro_batch_size:
+        raise ValueError("batch_size must be a multiple of micro_batch_size")
+    return settings
+
+
 class SftSettings(LoraSettings):
     """Supervised fine-tuning; the loss is on the response only."""
 
@@ -223,6 +230,8 @@ class SftSettings(LoraSettings):
     batch_size: Positive
     micro_batch_size: Positive | None = None
 
+    _whole = model_validator(mode="after")(_whole_batches)
+
 
 class RewardSettings(LoraSettings):
     """Reward modelling with the pairwise logistic loss."""
@@ -231,6 +240,8 @@ class RewardSettings(LoraSettings):
     epochs: Rate
     batch_size: Positive
     micro_batch_size: Positive | None = None
+
+    _whole = model_validator(mode="after")(_whole_batches)
 
 
 class PpoSettings(LoraSettings):
@@ -357,7 +368,7 @@ class RunConfig(Strict):
     data: Annotated[GeneratedData | LocalData, Field(discriminator="source")]
     teacher: TeacherConfig = TeacherConfig()
     pairs: PairsConfig = PairsConfig()
-    reward_models: dict[Key, RewardModelConfig] = {}
+    reward_models: dict[RewardName, RewardModelConfig] = {}
     generation: GenerationConfig
     training: TrainingConfig
     stages: dict[str, dict[str, float | int | str]] = {}

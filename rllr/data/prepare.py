@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rllr.config.load import Project
-from rllr.config.schema import SPLITS, GeneratedData, SplitSizes
+from rllr.config.schema import SPLITS, GeneratedData
 from rllr.data.examples import Example
-from rllr.errors import RllrError
 from rllr.files import sha256, write_jsonl
 from rllr.tasks.labels import label_text
 
@@ -39,18 +38,11 @@ def _generate(data: GeneratedData, task: str, folder: Path) -> dict[str, list[Ex
     from rllr.data.generated import generate_task
 
     made = generate_task(
-        task, _sizes(data.sizes), noise=data.noise, difficulty=data.difficulty, seed=data.seed
+        task, data.sizes.model_dump(), noise=data.noise, difficulty=data.difficulty, seed=data.seed
     )
     rows = ({"id": key, "rationales": texts} for key, texts in made.rationales.items())
     write_jsonl(folder / GENERATED_RATIONALES, rows)
     return made.splits
-
-
-def _sizes(sizes: SplitSizes) -> dict[str, int]:
-    missing = [name for name in SPLITS if getattr(sizes, name) is None]
-    if missing:
-        raise RllrError(f"data.sizes: generated data needs a size for {', '.join(missing)}")
-    return sizes.model_dump()
 
 
 def _label_counts(project: Project, task: str, rows: list[Example]) -> dict[str, int]:

@@ -87,7 +87,8 @@ def stage_flags(run: Run, stage: StageKey) -> Iterator[Flag]:
 
 
 def _stages_behind(run: Run, key: CellKey) -> list[StageKey]:
-    if key.method in CONTEXT_METHODS or not run.stages:
+    untrained = {*CONTEXT_METHODS, *(entry.key for entry in run.grid.context_methods)}
+    if key.method in untrained or not run.stages:
         return []
     waiting, found = [stage_of(run, key, key.method)], []
     while waiting:

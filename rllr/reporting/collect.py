@@ -111,7 +111,7 @@ class RlSummary:
     start: str | None
     reward_gain: Gain
     reward_models: tuple[str | None, ...] = ()
-    skipped_batches: Count = 0
+    skipped_batches: float = Field(0, ge=0)
 
 
 StageSummary = Annotated[SftSummary | RewardSummary | RlSummary, Field(discriminator="kind")]

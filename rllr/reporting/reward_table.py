@@ -51,6 +51,7 @@ def _rows(analysis: Analysis, model: str, footnotes: Footnotes) -> Iterator[Row]
         if isinstance(summary, RewardSummary)
         and key.model == model
         and key.seed in analysis.run.grid.seeds
+        and (key.unit == "mixture") == (analysis.run.grid.scope == "mixture")
     }
     for stage in sorted({key.stage for key in mine}):
         found = {key: summary for key, summary in mine.items() if key.stage == stage}

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from rllr.config.load import Project
 from rllr.config.schema import GeneratedData
-from rllr.errors import RllrError
 from rllr.tasks.labels import Label
 
 
@@ -22,13 +21,7 @@ class Teacher(Protocol):
 def make_teacher(project: Project, task: str, data_folder: Path) -> Teacher:
     """The configured teacher of a task; `auto` takes the data's own, else the lexical one."""
     generated = isinstance(project.config.data, GeneratedData)
-    backend = project.config.teacher.backend
-    if backend == "generated" and not generated:
-        raise RllrError(
-            "teacher.backend: 'generated' only knows generated data; use 'lexical' (or 'auto') "
-            f"with data.source {project.config.data.source!r}"
-        )
-    if backend == "generated" or (backend == "auto" and generated):
+    if generated and project.config.teacher.backend != "lexical":
         from rllr.teacher.generated import GeneratedTeacher
 
         return GeneratedTeacher(project.tasks[task], data_folder)

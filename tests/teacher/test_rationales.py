@@ -97,11 +97,9 @@ def test_the_configured_teacher_is_the_one_that_writes(prepared: TinyRun) -> Non
 
 def test_the_generators_teacher_knows_generated_data_only(prepared: TinyRun) -> None:
     folder = prepared.layout.data("mr")
-    local = prepared.but(
-        data={"source": "local", "path": "x"}, teacher={"backend": "generated"}
-    ).project
+    local = {"data": {"source": "local", "path": "x"}, "teacher": {"backend": "generated"}}
     with pytest.raises(RllrError, match="use 'lexical'"):
-        make_teacher(local, "mr", folder)
+        assert prepared.but(**local).project
     teacher = make_teacher(prepared.project, "mr", folder)
     with pytest.raises(RllrError, match="no rationale for nobody"):
         teacher.rationale({"id": "nobody", "text": "x"}, "positive")

@@ -26,7 +26,7 @@ from rllr.config.load import load
 from rllr.errors import RllrError
 from rllr.files import digest, write_json
 from rllr.job import Job
-from rllr.layout import FULL_MODEL, ADAPTER, Layout, base_revision, units_for
+from rllr.layout import ADAPTER, FULL_MODEL, TOKENIZER, Layout, base_revision
 from rllr.prune import pruned_paths
 
 
@@ -157,20 +157,39 @@ def base_data(wildcards):
     return done([*map(LAYOUT.data, tasks), *map(LAYOUT.rationales, tasks)])
 
 
+def source_files(wildcards):
+    """The user's own files, those that are there: the stage itself names a missing one."""
+    if PROJECT.config.data.source != "local":
+        return []
+    folder = Path(PROJECT.config.data.path) / wildcards.task
+    files = [folder / f"{name}.jsonl" for name in ("train", "validation", "test")]
+    return [path for path in files if path.exists()]
+
+
 def unit_data(wildcards):
     job = job_of(wildcards)
     return done(job.data.values())
 
 
-def unit_rationales(wildcards):
+def sft_rationales(wildcards):
+    if PROJECT.methods[wildcards.sft_method].response == "label":
+        return []
     job = job_of(wildcards)
     return done(job.rationales.values())
 
 
 def stage_files(job, stage):
-    """Weights and manifest of a trained stage."""
+    """Weights, their configuration and manifest of a trained stage."""
     weights = LAYOUT.weights(job.model, stage, job.unit, job.seed)
-    return [weights, weights.parent / "manifest.json"]
+    return [
+        weights,
+        weights.parent / config_of(weights.name),
+        weights.parent / "manifest.json",
+    ]
+
+
+def config_of(weights):
+    return "adapter_config.json" if weights == ADAPTER else "config.json"
 
 
 def sampled_stage(wildcards):
@@ -265,9 +284,8 @@ def every_cell():
 
 def every_model():
     folders = [LAYOUT.base(model) for model in PROJECT.config.models]
-    return [
-        folder / name for folder in folders for name in (FULL_MODEL, "manifest.json")
-    ]
+    names = (FULL_MODEL, "config.json", TOKENIZER, "manifest.json")
+    return [folder / name for folder in folders for name in names]
 
 
 def needed_stages():

@@ -2,6 +2,8 @@
 
 
 rule data:
+    input:
+        source_files,
     output:
         manifest=LAYOUT.data("{task}") / "manifest.json",
         splits=expand(str(LAYOUT.data("{{task}}") / "{split}.jsonl"), split=SPLITS),

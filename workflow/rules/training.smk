@@ -7,6 +7,8 @@ rule base_model:
     output:
         manifest=Path(PROJECT.config.models_dir) / "{model}@{revision}/manifest.json",
         weights=Path(PROJECT.config.models_dir) / "{model}@{revision}" / FULL_MODEL,
+        config=Path(PROJECT.config.models_dir) / "{model}@{revision}/config.json",
+        tokenizer=Path(PROJECT.config.models_dir) / "{model}@{revision}" / TOKENIZER,
     log:
         LOGS / "base_model/{model}@{revision}.log",
     wildcard_constraints:
@@ -26,12 +28,14 @@ rule sft:
     input:
         base=base_of,
         data=unit_data,
-        rationales=unit_rationales,
+        rationales=sft_rationales,
     output:
         manifest=LAYOUT.trained("{model}", "{sft_method}", "{unit}", "{seed}")
         / "manifest.json",
         weights=LAYOUT.trained("{model}", "{sft_method}", "{unit}", "{seed}")
         / SFT_WEIGHTS,
+        config=LAYOUT.trained("{model}", "{sft_method}", "{unit}", "{seed}")
+        / config_of(SFT_WEIGHTS),
     log:
         LOGS / "sft/{model}.{sft_method}.{unit}.seed{seed}.log",
     threads: THREADS.training
@@ -106,6 +110,8 @@ rule reward_model:
         manifest=LAYOUT.trained("{model}", "{reward}", "{unit}", "{seed}")
         / "manifest.json",
         weights=LAYOUT.trained("{model}", "{reward}", "{unit}", "{seed}") / ADAPTER,
+        config=LAYOUT.trained("{model}", "{reward}", "{unit}", "{seed}")
+        / config_of(ADAPTER),
     log:
         LOGS / "reward_model/{model}.{reward}.{unit}.seed{seed}.log",
     threads: THREADS.training
@@ -130,6 +136,8 @@ rule ppo:
         manifest=LAYOUT.trained("{model}", "{ppo_method}", "{unit}", "{seed}")
         / "manifest.json",
         weights=LAYOUT.trained("{model}", "{ppo_method}", "{unit}", "{seed}") / ADAPTER,
+        config=LAYOUT.trained("{model}", "{ppo_method}", "{unit}", "{seed}")
+        / config_of(ADAPTER),
     log:
         LOGS / "ppo/{model}.{ppo_method}.{unit}.seed{seed}.log",
     threads: THREADS.training
