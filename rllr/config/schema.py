@@ -6,7 +6,7 @@ under `config/schema/` are generated from these classes (`python -m rllr schema`
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -215,33 +215,29 @@ class PretrainSettings(Strict):
     max_length: Positive = 96
 
 
-def _whole_batches(settings: Any) -> Any:
-    if settings.micro_batch_size and settings.batch_size % settings.micro_batch_size:
-        raise ValueError("batch_size must be a multiple of micro_batch_size")
-    return settings
+class EpochSettings(LoraSettings):
+    """Training for some epochs; the batch size is global, `micro_batch_size` bounds memory."""
+
+    learning_rate: Rate
+    epochs: Rate
+    batch_size: Positive
+    micro_batch_size: Positive | None = None
+
+    @model_validator(mode="after")
+    def _whole_batches(self) -> Self:
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise ValueError("batch_size must be a multiple of micro_batch_size")
+        return self
 
 
-class SftSettings(LoraSettings):
+class SftSettings(EpochSettings):
     """Supervised fine-tuning; the loss is on the response only."""
 
     tuning: Literal["lora", "full"] = "lora"
-    learning_rate: Rate
-    epochs: Rate
-    batch_size: Positive
-    micro_batch_size: Positive | None = None
-
-    _whole = model_validator(mode="after")(_whole_batches)
 
 
-class RewardSettings(LoraSettings):
+class RewardSettings(EpochSettings):
     """Reward modelling with the pairwise logistic loss."""
-
-    learning_rate: Rate
-    epochs: Rate
-    batch_size: Positive
-    micro_batch_size: Positive | None = None
-
-    _whole = model_validator(mode="after")(_whole_batches)
 
 
 class PpoSettings(LoraSettings):
