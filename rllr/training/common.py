@@ -25,10 +25,6 @@ def common_arguments(
     micro-batch. Several TRL defaults (bf16, checkpointing) do not fit a CPU and are set here.
     """
     micro = getattr(settings, "micro_batch_size", None) or settings.batch_size
-    if settings.batch_size % micro:
-        raise RllrError(
-            f"batch_size {settings.batch_size} is no multiple of micro_batch_size {micro}"
-        )
     return {
         "output_dir": str(folder / "checkpoints"),
         "learning_rate": settings.learning_rate,

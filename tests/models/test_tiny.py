@@ -44,7 +44,8 @@ def test_pretraining_did_something_and_recorded_it(five: TinyRun, model: str) ->
     assert 0 < summary["validation_loss_after"] < summary["validation_loss_before"]
     assert summary["steps"] > 0 and summary["tokens"] > 0
     assert manifest["validation_loss_after"] == summary["validation_loss_after"]
-    assert len(manifest["inputs"]) == 3 * len(TASKS)
+    # Per task three splits of texts, and the rationales that the tokenizer is trained on.
+    assert len(manifest["inputs"]) == 4 * len(TASKS)
 
 
 def test_only_training_splits_feed_a_base_model(five: TinyRun) -> None:
