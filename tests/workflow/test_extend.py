@@ -24,7 +24,7 @@ def write_yaml(path: Path, value: Any) -> None:
 def write_rows(folder: Path) -> None:
     rng = random.Random(0)
     folder.mkdir(parents=True)
-    for name, size in {"train": 120, "validation": 20, "test": 20}.items():
+    for name, size in {"train": 300, "validation": 20, "test": 20}.items():
         with (folder / f"{name}.jsonl").open("w") as stream:
             for number in range(size):
                 label = rng.choice(list(WORDS))
@@ -47,14 +47,16 @@ def workspace(tmp_path: Path) -> Workspace:
     }
     write_yaml(tmp_path / "tasks/heat.yaml", task)
     model = yaml.safe_load((ROOT / "config/models/mistral-tiny.yaml").read_text())
-    model["source"] |= {"hidden_size": 32, "intermediate_size": 64}
+    model["source"] |= {"intermediate_size": 192}
     write_yaml(tmp_path / "models/my-model.yaml", {**model, "name": "Mine"})
     method = {"name": "Both", "start": "sft", "algorithm": "ppo"}
     terms = [{"model": "rllr_rm", "weight": 0.5}, {"model": "rlhf_rm", "cap": 1.0}]
     write_yaml(tmp_path / "methods/both.yaml", {**method, "rewards": terms})
     write_rows(tmp_path / "data/heat")
     config = {
-        **{key: CUT[key] for key in ("extends", "pairs", "training")},
+        **{key: CUT[key] for key in ("extends", "pairs")},
+        # Enough for most sampled answers to be readable: the judge tells apart nothing else.
+        "training": {**CUT["training"], "sft": {"epochs": 8, "batch_size": 8}},
         "run": "mine",
         "models": ["my-model"],
         "tasks": ["heat"],
