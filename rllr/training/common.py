@@ -1,4 +1,4 @@
-"""What all trainers of the library share: arguments for a CPU or GPU, a JSONL log, losses."""
+"""What all trainers of the library share: arguments, a JSONL log, losses."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from rllr.job import Job
 LOG = "log.jsonl"
 
 
-def common_arguments(
-    settings: Any, seed: int, folder: Path, *, gpu: bool = False
-) -> dict[str, Any]:
+def common_arguments(settings: Any, seed: int, folder: Path) -> dict[str, Any]:
     """Keyword arguments for TrainingArguments and its TRL descendants.
 
     The batch sizes of the settings are global: gradient accumulation makes up for a smaller
@@ -36,15 +34,15 @@ def common_arguments(
         "warmup_steps": 0.03,
         "seed": seed,
         "data_seed": seed,
-        "use_cpu": not gpu,
-        "bf16": gpu,
+        "use_cpu": True,
+        "bf16": False,
         "gradient_checkpointing": False,
         "report_to": "none",
         "save_strategy": "no",
         "eval_strategy": "no",
         "logging_steps": 10,
         "disable_tqdm": True,
-        "dataloader_pin_memory": gpu,
+        "dataloader_pin_memory": False,
         "remove_unused_columns": False,
     }
 
