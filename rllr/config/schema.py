@@ -198,11 +198,10 @@ class RewardModelConfig(Strict):
 
 
 class LoraSettings(Strict):
-    """LoRA rank, alpha and dropout (paper: 16, 32, 0.1)."""
+    """LoRA rank and alpha (paper: 16, 32)."""
 
     lora_rank: Positive = 16
     lora_alpha: Positive = 32
-    lora_dropout: Fraction = 0.1
 
 
 class PretrainSettings(Strict):
@@ -218,6 +217,7 @@ class PretrainSettings(Strict):
 class EpochSettings(LoraSettings):
     """Training for some epochs; the batch size is global, `micro_batch_size` bounds memory."""
 
+    lora_dropout: Fraction = Field(0.1, description="paper: 0.1; PPO has none, see its trainer")
     learning_rate: Rate
     epochs: Rate
     batch_size: Positive

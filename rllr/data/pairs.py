@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from rllr.config.schema import TaskConfig
 from rllr.data.examples import Example, read_examples
 from rllr.files import read_jsonl, write_jsonl
 from rllr.tasks.response import format_response, parse_response
-from rllr.teacher.judge import RuleJudge
-from rllr.teacher.lexicon import Lexicon
+
+# A judge's score of a response to an example; larger is better. It never sees the gold label.
+Score = Callable[[Mapping[str, Any], str], float]
 
 # Pairs are trained on from one split and held out from another; no text is in both.
 PAIR_SPLITS = {"train": "rm", "heldout": "validation"}
@@ -48,13 +49,12 @@ def _label_pairs(
 
 
 def write_rationale_pairs(
-    project: Project, data: Mapping[str, Path], samples: Path, folder: Path, seed: int
+    project: Project, judges: Mapping[str, Score], samples: Path, folder: Path, seed: int
 ) -> dict[str, Any]:
     """Write {train,heldout}.jsonl of judged pairs; return the mismatch and the judge's agreement.
 
-    `data` maps a task to its data folder; `samples` holds rows {task, split, example, responses}.
+    `judges` holds each task's; `samples` holds rows {task, split, example, responses}.
     """
-    judges = {task: _judge(project.tasks[task], path) for task, path in data.items()}
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in read_jsonl(samples):
         pairs = _judged_pairs(judges[row["task"]], row, project.config.pairs.pairs_per_prompt, seed)
@@ -67,16 +67,12 @@ def write_rationale_pairs(
     }
 
 
-def _judge(task: TaskConfig, folder: Path) -> RuleJudge:
-    return RuleJudge(Lexicon.count(task, read_examples(folder / "sft.jsonl", task)))
-
-
 def _judged_pairs(
-    judge: RuleJudge, row: Mapping[str, Any], count: int, seed: int
+    judge: Score, row: Mapping[str, Any], count: int, seed: int
 ) -> list[dict[str, Any]]:
     """Up to `count` random pairs of one prompt's responses that the judge tells apart."""
     example = row["example"]
-    scored = [(judge.score(example, text), text) for text in dict.fromkeys(row["responses"])]
+    scored = [(judge(example, text), text) for text in dict.fromkeys(row["responses"])]
     apart = [pair for pair in itertools.combinations(scored, 2) if pair[0][0] != pair[1][0]]
     random.Random(f"{seed}/judge/{example['id']}").shuffle(apart)
     shared = {"task": row["task"], "example": example}

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from rllr.config.schema import TaskConfig
+from rllr.data.examples import read_examples
 from rllr.tasks.labels import Label
 from rllr.tasks.response import parse_response
 from rllr.teacher.lexicon import Lexicon, features, words_of
@@ -27,6 +30,11 @@ class RuleJudge:
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
         self.vocabulary = lexicon.vocabulary
+
+    @classmethod
+    def from_training_data(cls, task: TaskConfig, data_folder: Path) -> RuleJudge:
+        """The judge whose lexicon is counted on a task's sft split."""
+        return cls(Lexicon.count(task, read_examples(data_folder / "sft.jsonl", task)))
 
     def evidence(self, rationale: str) -> list[str]:
         """The words that a rationale offers as evidence."""

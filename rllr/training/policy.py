@@ -60,7 +60,7 @@ def train_policy(job: Job, method: str) -> dict[str, Any]:
 
 def ppo_settings(job: Job, config: PpoSettings) -> PPOSettings:
     """The trainer's settings from the configuration's."""
-    renamed = {"lora_dropout", "gae_lambda", "evaluation_prompts", "tau", "micro_batch_size"}
+    renamed = {"gae_lambda", "evaluation_prompts", "tau", "micro_batch_size"}
     return PPOSettings(
         target_modules=tuple(job.config.lora_targets),
         max_new_tokens=job.project.config.generation.max_new_tokens,

@@ -8,12 +8,19 @@ import pytest
 from tiny_project import TASKS, TinyRun, prepare, write_samples
 
 from rllr import stages
-from rllr.data.pairs import pair_statistics, write_rationale_pairs
+from rllr.data.pairs import Score, pair_statistics, write_rationale_pairs
 from rllr.files import read_json, read_jsonl, write_jsonl
+from rllr.job import Job
 from rllr.layout import MANIFEST
 from rllr.tasks.response import format_response, parse_response
+from rllr.teacher.judge import RuleJudge
 
 SPLIT_OF = {"train": "rm", "heldout": "validation"}
+
+
+def judges_of(job: Job) -> dict[str, Score]:
+    tasks = job.project.tasks
+    return {t: RuleJudge.from_training_data(tasks[t], data).score for t, data in job.data.items()}
 
 
 def label_pairs(run: TinyRun, task: str, name: str) -> list[dict[str, Any]]:
@@ -97,7 +104,9 @@ def test_judging_never_needs_a_gold_label(judged: TinyRun, tmp_path: Path) -> No
     for row in rows:
         del row["example"]["label"]
     write_jsonl(tmp_path / "blind.jsonl", rows)
-    noted = write_rationale_pairs(job.project, job.data, tmp_path / "blind.jsonl", tmp_path, 0)
+    noted = write_rationale_pairs(
+        job.project, judges_of(job), tmp_path / "blind.jsonl", tmp_path, 0
+    )
     for name in SPLIT_OF:
         blind, seen = (
             [(pair["chosen"], pair["rejected"]) for pair in read_jsonl(root / f"{name}.jsonl")]
@@ -121,7 +130,7 @@ def test_responses_that_the_judge_cannot_tell_apart_make_no_pair(
         {**shared, "responses": [good, "no answer", good, "no answer"]},
     ]
     write_jsonl(tmp_path / "samples.jsonl", rows)
-    write_rationale_pairs(job.project, job.data, tmp_path / "samples.jsonl", tmp_path, 0)
+    write_rationale_pairs(job.project, judges_of(job), tmp_path / "samples.jsonl", tmp_path, 0)
     (pair,) = read_jsonl(tmp_path / "train.jsonl")
     assert (pair["chosen"], pair["rejected"]) == (good, "no answer")
 
