@@ -244,6 +244,7 @@ class PpoSettings(LoraSettings):
     """PPO; the defaults are the published recipe (TRL 0.7.2 as used there)."""
 
     learning_rate: Rate
+    value_learning_rate: Rate | None = Field(None, description="none: the policy's")
     batch_size: Positive
     mini_batch_size: Positive | None = None
     micro_batch_size: Positive | None = None

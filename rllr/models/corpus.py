@@ -1,7 +1,8 @@
 """Plain text to pretrain a tiny model on: the inputs themselves, and exercises in copying them.
 
 Labels are never looked at, and nothing is known of how the texts came about: only their words are
-used. From plain texts a model learns which words go together; from copies, to find a word again.
+used. From plain texts a model learns which words go together; from copies, to find a word again;
+from two texts that differ, to compare them.
 """
 
 from __future__ import annotations
@@ -48,5 +49,19 @@ def _cited(words: Words, rng: random.Random) -> str:
     return f"Text: {' '.join(words)}\n{' '.join(cited)}"
 
 
+def _changed(words: Words, rng: random.Random) -> str:
+    """A text, its words in another order with some left out, and those that were left out."""
+    missing = sorted(rng.sample(range(len(words)), min(CITED, len(words))))
+    kept = [word for place, word in enumerate(words) if place not in missing]
+    rng.shuffle(kept)
+    left_out = " ".join(words[place] for place in missing)
+    return f"First: {' '.join(words)}\nSecond: {' '.join(kept)}\n{left_out}"
+
+
 # How often each kind of document is written, relative to the others.
-KINDS: dict[Callable[[Words, random.Random], str], int] = {_plain: 3, _repeated: 1, _cited: 1}
+KINDS: dict[Callable[[Words, random.Random], str], int] = {
+    _plain: 1,
+    _repeated: 1,
+    _cited: 1,
+    _changed: 5,
+}
