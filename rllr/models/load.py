@@ -29,7 +29,8 @@ def prepare_process(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Not use_deterministic_algorithms: it does the same after importing a compiler for 1.6 s.
+    torch.set_deterministic_debug_mode("warn")
     # It would fill every new tensor with NaN, a quarter of a tiny model's step; nothing here reads
     # memory that it has not written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
