@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 CORES ?= 2
-# For instance PIP_ARGS="--index-url …" to take CPU wheels of torch on a machine without GPU.
+# For instance PIP_ARGS="--extra-index-url …" to take CPU wheels of torch on a machine without GPU.
 PIP_ARGS ?=
 BIN := $(VENV)/bin
 RUN_LOCKS := containers/requirements.lock workflow/requirements.lock

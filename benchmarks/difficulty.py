@@ -2,8 +2,8 @@
 
 This is what the generator's difficulty was set from; no test split and no RL result is read.
 
-    snakemake -c2 $(python benchmarks/difficulty.py --config config/tiny.yaml --targets)
-    python benchmarks/difficulty.py --config config/tiny.yaml
+    targets=$(python -m benchmarks.difficulty --config config/tiny.yaml --targets) &&
+        snakemake -c2 $targets && python -m benchmarks.difficulty --config config/tiny.yaml
 """
 
 from __future__ import annotations

@@ -94,13 +94,17 @@ def _add_tools(commands: argparse._SubParsersAction) -> None:
     for name, (text, run) in tools.items():
         tool = commands.add_parser(name, help=text, description=text)
         tool.add_argument("folder", type=Path, help="a run's folder, such as results/tiny")
-        tool.add_argument("--to", type=Path, help="where to write (default: inside the folder)")
-        tool.add_argument("--config", type=Path, help="take names and order from this run")
-        tool.add_argument("--table", nargs="+", default=["main"], help="tables to print (show)")
+        if name == "show":
+            tool.add_argument("--table", nargs="+", default=["main"], help="tables to print")
+        else:
+            tool.add_argument("--to", type=Path, help="where to write (default: inside the folder)")
+            tool.add_argument("--config", type=Path, help="take names and order from this run")
         tool.set_defaults(run=run)
     check = _stage_parser(commands, "check", "validate a configuration file")
     check.set_defaults(run=_check)
-    prune = _stage_parser(commands, "prune", "delete checkpoints and finished weights of a run")
+    prune = _stage_parser(
+        commands, "prune", "delete checkpoints and finished weights; what needs them again retrains"
+    )
     prune.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
     prune.set_defaults(run=_prune)
     schema = commands.add_parser("schema", help="write the JSON schemas of the configuration")
@@ -211,7 +215,22 @@ def _check(options: argparse.Namespace) -> None:
     project = _project(options)
     config = project.config
     cells = len(config.models) * len(config.tasks) * len(config.methods) * len(config.seeds)
+    missing = _missing_data(project)
+    if missing:
+        raise RllrError(f"data.path: no file {missing[0]} ({len(missing)} files are missing)")
     print(f"{options.config}: fine; run {config.run!r} has {cells} cells")
+
+
+def _missing_data(project: Project) -> list[Path]:
+    """Local data's files that are not there."""
+    data = project.config.data
+    if data.source != "local":
+        return []
+    names = ("train", "validation", "test")
+    paths = [
+        Path(data.path) / task / f"{name}.jsonl" for task in project.data_tasks for name in names
+    ]
+    return [path for path in paths if not path.exists()]
 
 
 def _prune(options: argparse.Namespace) -> None:

@@ -16,11 +16,14 @@ from rllr.layout import MANIFEST, SAMPLES, Layout, clear_weights
 
 def data(project: Project, task: str) -> None:
     """Make one task's splits."""
-    from rllr.data.prepare import prepare
+    from rllr.data.prepare import prepare, source_files
 
     folder = Layout(project).data(task)
     seed = project.config.data.seed
-    with artefact(folder / MANIFEST, "data", slices.data(project, task), seed=seed) as notes:
+    inputs = source_files(project, task)
+    with artefact(
+        folder / MANIFEST, "data", slices.data(project, task), seed=seed, inputs=inputs
+    ) as notes:
         notes.update(prepare(project, task, folder))
 
 

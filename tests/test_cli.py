@@ -181,6 +181,17 @@ def test_a_run_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFi
 # --- what works ----------------------------------------------------------------------------------
 
 
+def test_check_says_that_local_data_is_missing(
+    run: TinyRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "mine.yaml"
+    data = {"source": "local", "path": str(tmp_path / "data")}
+    config.write_text(yaml.safe_dump({"extends": "tiny", "tasks": ["mr"], "data": data}))
+    assert main(["check", "--config", str(config)]) == 2
+    said = capsys.readouterr().err
+    assert f"no file {tmp_path}/data/mr/train.jsonl (3 files are missing)" in said
+
+
 def test_check_counts_the_cells(run: TinyRun, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--config", str(run.config)]) == 0
     config = run.project.config

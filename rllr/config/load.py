@@ -27,6 +27,8 @@ from rllr.config.schema import (
 from rllr.errors import RllrError
 from rllr.files import digest
 
+# What rllr.data.generated has grammars for; a test keeps the two equal.
+GENERATED_TASKS = ("mr", "appreviews", "sst2", "mrpc", "qqp", "stsb", "mnli", "agnews")
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
 BASELINE = "_baseline"
 
@@ -215,7 +217,10 @@ def _definition(kind: str, schema: type[S], name: str, folders: tuple[Path, ...]
         if path.exists():
             return validate(schema, read_yaml(path), str(path))
     known = sorted({path.stem for folder in folders for path in (folder / kind).glob("*.yaml")})
-    raise RllrError(f"{kind}: unknown {kind[:-1]} {name!r}{nearest(name, known)}")
+    places = " and ".join(str(folder / kind) for folder in folders)
+    raise RllrError(
+        f"{kind}: unknown {kind[:-1]} {name!r}{nearest(name, known)}; looked in {places}"
+    )
 
 
 def _methods(config: RunConfig, folders: tuple[Path, ...]) -> dict[str, MethodConfig]:
@@ -266,10 +271,20 @@ def _check_sources(project: Project) -> None:
         missing = [name for name in SPLITS if getattr(config.data.sizes, name) is None]
         if missing:
             raise RllrError(f"data.sizes: generated data needs a size for {', '.join(missing)}")
+        _check_generated(project)
     elif config.teacher.backend == "generated":
         raise RllrError(
             "teacher.backend: 'generated' only knows generated data; use 'lexical' (or 'auto') "
             f"with data.source {config.data.source!r}"
+        )
+
+
+def _check_generated(project: Project) -> None:
+    unknown = [task for task in project.data_tasks if task not in GENERATED_TASKS]
+    if unknown:
+        raise RllrError(
+            f"tasks: there is no generated data for {', '.join(unknown)}; set data to {{source: "
+            f"local, path: …}} (generated: {', '.join(GENERATED_TASKS)})"
         )
 
 

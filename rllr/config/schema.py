@@ -22,6 +22,15 @@ RATIONALE_SENSITIVE = "rationale_sensitive"
 MIXTURE = "mixture"
 
 
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+LINEAR_LAYERS = {
+    "llama": (*ATTENTION, "gate_proj", "up_proj", "down_proj"),
+    "mistral": (*ATTENTION, "gate_proj", "up_proj", "down_proj"),
+    "glm": (*ATTENTION, "gate_up_proj", "down_proj"),
+    "bloom": ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
+}
+
+
 class Strict(BaseModel):
     """Base of all configuration classes: frozen, unknown keys forbidden."""
 
@@ -145,6 +154,17 @@ class ModelConfig(Strict):
     stages: dict[str, dict[str, float | int | str]] = Field(
         default={}, description="settings of single stages for this model, over the run's"
     )
+
+    @model_validator(mode="after")
+    def _known_targets(self) -> ModelConfig:
+        allowed = LINEAR_LAYERS[self.architecture]
+        unknown = [name for name in self.lora_targets if name not in allowed]
+        if unknown:  # PEFT is silent as long as one name fits
+            raise ValueError(
+                f"lora_targets: {self.architecture} has no {', '.join(unknown)}; it has "
+                f"{', '.join(allowed)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_question(self) -> ModelConfig:

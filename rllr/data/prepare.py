@@ -34,6 +34,17 @@ def prepare(project: Project, task: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def source_files(project: Project, task: str) -> list[Path]:
+    """The user's files of a task, those that are there; none where the data is generated."""
+    data = project.config.data
+    if isinstance(data, GeneratedData):
+        return []
+    from rllr.data.local import FILES
+
+    paths = [Path(data.path) / task / f"{name}.jsonl" for name in FILES]
+    return [path for path in paths if path.exists()]
+
+
 def _generate(data: GeneratedData, task: str, folder: Path) -> dict[str, list[Example]]:
     from rllr.data.generated import generate_task
 

@@ -9,7 +9,16 @@ import pytest
 import yaml
 from tiny_project import LLAMA, write_model
 
-from rllr.config.load import CONFIG_DIR, Project, load, load_file, merge, read_yaml
+from rllr.config.load import (
+    CONFIG_DIR,
+    GENERATED_TASKS,
+    Project,
+    load,
+    load_file,
+    merge,
+    read_yaml,
+)
+from rllr.data.generated.tasks import GRAMMARS
 from rllr.errors import RllrError
 from rllr.files import read_json, write_json
 
@@ -184,7 +193,8 @@ def test_definitions_beside_the_file_come_first(tmp_path: Path) -> None:
     task = read_yaml(CONFIG_DIR / "tasks/mr.yaml")
     put(tmp_path / "tasks/mr.yaml", {**task, "instruction": "Mine?"})
     put(tmp_path / "tasks/new.yaml", task)
-    path = put(tmp_path / "mine.yaml", {"extends": "tiny", "tasks": ["mr", "new", "sst2"]})
+    raw = {"extends": "tiny", "tasks": ["mr", "new", "sst2"]}
+    path = put(tmp_path / "mine.yaml", {**raw, "data": {"source": "local", "path": "x"}})
     tasks = load_file(path).tasks
     assert tasks["mr"].instruction == "Mine?"
     assert list(tasks) == ["mr", "new", "sst2"]
@@ -249,3 +259,21 @@ def test_the_hash_follows_the_content_alone(tmp_path: Path) -> None:
     shuffled = dict(reversed(raw.items()))
     assert load(raw).hash == load(shuffled).hash == load(raw, tmp_path).hash
     assert load(raw).hash != load({**raw, "tasks": ["sst2"]}).hash
+
+
+def test_the_generator_has_a_grammar_for_what_configuration_says_it_has() -> None:
+    assert set(GENERATED_TASKS) == set(GRAMMARS)
+
+
+def test_a_task_without_generated_data_is_named_before_anything_runs(tmp_path: Path) -> None:
+    task = read_yaml(CONFIG_DIR / "tasks/mr.yaml")
+    put(tmp_path / "tasks/mine.yaml", task)
+    with pytest.raises(RllrError, match=r"no generated data for mine; set data to \{source: local"):
+        load({"extends": "tiny", "tasks": ["mr", "mine"]}, tmp_path)
+
+
+def test_a_misspelt_lora_target_is_named_although_others_fit(tmp_path: Path) -> None:
+    model = read_yaml(CONFIG_DIR / "models/bloom-tiny.yaml")
+    put(tmp_path / "models/mine.yaml", {**model, "lora_targets": ["dense", "q_proj"]})
+    with pytest.raises(RllrError, match="lora_targets: bloom has no q_proj; it has query_key"):
+        load({"extends": "tiny", "models": ["mine"]}, tmp_path)
