@@ -39,7 +39,7 @@ def all_slices(**changes: Any) -> dict[str, Any]:
         ({"stages": {"rllr_rm": {"lora_rank": 3}}}, {"reward"}),
         ({"training": {"sft": {"lora_rank": 3}}}, {"sft"}),
         ({"pairs": {"samples_per_prompt": 3}}, {"sample"}),
-        ({"pairs": {"pairs_per_prompt": 3}}, {"judge"}),
+        ({"pairs": {"pairs_per_prompt": 7}}, {"judge"}),
         ({"pairs": {"wrong_labels": "all"}}, {"rationales"}),
         ({"data": {"seed": 9}}, {"data", "base"}),
         ({"threads": {"training": 2}}, {"base", "sft", "reward", "ppo", "ppo_mixed"}),
