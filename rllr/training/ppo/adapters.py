@@ -58,9 +58,29 @@ def build_one_base(
         torch.manual_seed(settings.seed)
         model = _wrap(base, settings)
         heads = {VALUE: _add_value(model, settings, loaded.get(value_from or ""))}
-        for name, adapter in loaded.items():
-            heads[reward_role(name)] = _add_loaded(model, reward_role(name), adapter)
+        heads |= _add_rewards(model, loaded)
     return OneBase(model, heads)
+
+
+def with_rewards(model: PeftModel, rewards: Mapping[str, Path], policy_adapter: str) -> OneBase:
+    """Put reward models on a PEFT model whose policy another trainer made; there is no value model.
+
+    The policy's adapter is the active one afterwards. RllrError: an adapter that does not fit.
+    """
+    for name in rewards:
+        _check_name(name)
+    loaded = {name: read_reward_adapter(path) for name, path in rewards.items()}
+    with torch.random.fork_rng():
+        one_base = OneBase(model, _add_rewards(model, loaded), policy_adapter)
+    one_base.activate(POLICY)
+    return one_base
+
+
+def _add_rewards(model: PeftModel, loaded: Mapping[str, RewardAdapter]) -> dict[str, nn.Linear]:
+    return {
+        reward_role(name): _add_loaded(model, reward_role(name), adapter)
+        for name, adapter in loaded.items()
+    }
 
 
 def read_reward_adapter(folder: Path) -> RewardAdapter:

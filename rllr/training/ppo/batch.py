@@ -25,8 +25,8 @@ class RowWise:
 
     def split(self: Rows, count: int, size: int) -> Iterator[Rows]:
         """Consecutive pieces of at most `size` of the `count` rows."""
-        for index in torch.arange(count).split(size):
-            yield self.rows(index)
+        for start in range(0, count, size):
+            yield self.rows(torch.arange(start, min(start + size, count)))
 
 
 @dataclass(frozen=True)
@@ -91,3 +91,19 @@ def left_pad(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Ten
         ids[row, width - len(prompt) :] = torch.tensor(prompt, dtype=torch.long)
         attention[row, width - len(prompt) :] = 1
     return ids, attention
+
+
+def batch_of(
+    prompts: Sequence[Sequence[int]],
+    responses: Sequence[Sequence[int]],
+    pad_id: int,
+    device: torch.device | str = "cpu",
+) -> Batch:
+    """Given prompts and responses (ids up to and including the end token) as one batch."""
+    ids, attention = left_pad(prompts, pad_id)
+    lengths = torch.tensor([len(response) for response in responses])
+    width = int(lengths.max())
+    rows = [[*response, *[pad_id] * (width - len(response))] for response in responses]
+    mask = torch.arange(width) < lengths[:, None]
+    parts = (torch.cat([ids, torch.tensor(rows)], 1), torch.cat([attention, mask.long()], 1), mask)
+    return Batch(*(part.to(device) for part in parts))

@@ -16,6 +16,7 @@ offset, as its name says (TRL: one minus the mean squared error over the varianc
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,22 +25,30 @@ from torch import Tensor
 WHITEN_EPSILON = 1e-8
 SCALE_EPSILON = torch.finfo(torch.float32).eps
 
+# Where a batch is spread over processes, this sums a number over them; alone, it is the identity.
+Total = Callable[[Tensor], Tensor]
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+
+def alone(value: Tensor) -> Tensor:
+    """The sum over one process."""
+    return value
+
+
+def masked_mean(values: Tensor, mask: Tensor, total: Total = alone) -> Tensor:
     """Mean of `values` where `mask` is true; both of the same shape, at least one true."""
-    return (values * mask).sum() / mask.sum()
+    return total((values * mask).sum()) / total(mask.sum())
 
 
-def masked_variance(values: Tensor, mask: Tensor) -> Tensor:
+def masked_variance(values: Tensor, mask: Tensor, total: Total = alone) -> Tensor:
     """Unbiased variance of `values` where `mask` is true; 0 for a single value."""
-    centred = (values - masked_mean(values, mask)) * mask
-    return centred.square().sum() / (mask.sum() - 1).clamp(min=1)
+    centred = (values - masked_mean(values, mask, total)) * mask
+    return total(centred.square().sum()) / (total(mask.sum()) - 1).clamp(min=1)
 
 
-def masked_whiten(values: Tensor, mask: Tensor) -> Tensor:
+def masked_whiten(values: Tensor, mask: Tensor, total: Total = alone) -> Tensor:
     """(values - mean) / sqrt(variance + 1e-8) over the true positions; 0 at the others."""
-    scale = torch.rsqrt(masked_variance(values, mask) + WHITEN_EPSILON)
-    return (values - masked_mean(values, mask)) * scale * mask
+    scale = torch.rsqrt(masked_variance(values, mask, total) + WHITEN_EPSILON)
+    return (values - masked_mean(values, mask, total)) * scale * mask
 
 
 def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
@@ -104,10 +113,13 @@ def value_losses(values: Tensor, old_values: Tensor, returns: Tensor, clip: floa
     return 0.5 * torch.maximum((values - returns).square(), (clipped - returns).square())
 
 
-def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
+def explained_variance(
+    values: Tensor, returns: Tensor, mask: Tensor, total: Total = alone
+) -> float:
     """1 - Var(R - V) / Var(R) over the mask's true positions; 0 where the returns do not vary."""
-    total = masked_variance(returns, mask).item()
-    return 1 - masked_variance(returns - values, mask).item() / total if total > 0 else 0.0
+    whole = masked_variance(returns, mask, total).item()
+    left = masked_variance(returns - values, mask, total).item()
+    return 1 - left / whole if whole > 0 else 0.0
 
 
 def cosine_factor(step: int, total: int) -> float:
@@ -159,7 +171,12 @@ class RunningMoments:
         self.mean += delta * new / self.count
         self.variance = squares / self.count
 
+    @property
+    def scale(self) -> float:
+        """Unbiased standard deviation + float32 epsilon."""
+        unbiased = self.variance * self.count / max(self.count - 1, 1)
+        return math.sqrt(unbiased) + SCALE_EPSILON
+
     def normalise(self, rewards: Tensor) -> Tensor:
-        """(reward - mean) / (unbiased standard deviation + float32 epsilon): (B) -> (B) float32."""
-        deviation = math.sqrt(self.variance * self.count / max(self.count - 1, 1))
-        return ((rewards.double() - self.mean) / (deviation + SCALE_EPSILON)).float()
+        """(reward - mean) / scale: (B) -> (B) float32."""
+        return ((rewards.double() - self.mean) / self.scale).float()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-from rllr.training.ppo.experience import require_finite
+from rllr.training.ppo.finite import require_finite
 from rllr.training.ppo.randomness import generator_for
 from rllr.training.ppo.rewards import Decode, Scorer, combine
 from rllr.training.ppo.roles import POLICY, OneBase

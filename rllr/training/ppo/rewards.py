@@ -6,7 +6,7 @@ The published mixed reward, min(r_label, tau) + r_rationale, is two terms, the f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,12 +29,24 @@ class Scorer:
     decode: Decode
     eos_ids: tuple[int, ...]
     micro_batch_size: int
+    watched: Mapping[str, RewardFunction] = field(default_factory=dict)
 
     def __call__(self, batch: Batch, gold: list[Any]) -> dict[str, Tensor]:
         """Raw reward of each term, before cap and weight: name -> (B) float32."""
         functions = [term.function for term in self.terms if term.function is not None]
-        texts = [self.decode(ids) for ids in batch.responses(self.eos_ids)] if functions else []
+        texts = self._texts(batch) if functions else []
         return {term.name: self._raw(term, batch, texts, gold) for term in self.terms}
+
+    def observe(self, batch: Batch, gold: list[Any]) -> dict[str, float]:
+        """Means of what is only watched, by name; no reward and no gradient depends on them."""
+        texts = self._texts(batch) if self.watched else []
+        return {
+            name: _call(name, function, texts, gold).mean().item()
+            for name, function in self.watched.items()
+        }
+
+    def _texts(self, batch: Batch) -> list[str]:
+        return [self.decode(ids) for ids in batch.responses(self.eos_ids)]
 
     def _raw(self, term: RewardTerm, batch: Batch, texts: list[str], gold: list[Any]) -> Tensor:
         if term.function is not None:
@@ -44,13 +56,13 @@ class Scorer:
 
 
 def combine(terms: Sequence[RewardTerm], raw: Mapping[str, Tensor]) -> Tensor:
-    """sum over terms of weight * min(raw, cap): (B)."""
-    parts = []
-    for term in terms:
-        reward = raw[term.name]
-        capped = reward if term.cap is None else reward.clamp(max=term.cap)
-        parts.append(term.weight * capped)
-    return torch.stack(parts).sum(0)
+    """Sum over terms of weight * min(raw, cap): (B)."""
+    return torch.stack([capped(term, raw[term.name]) for term in terms]).sum(0)
+
+
+def capped(term: RewardTerm, raw: Tensor) -> Tensor:
+    """What a term adds to the reward, weight * min(raw, cap): (B) -> (B)."""
+    return term.weight * (raw if term.cap is None else raw.clamp(max=term.cap))
 
 
 def check_terms(terms: Sequence[RewardTerm]) -> None:

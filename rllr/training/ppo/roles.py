@@ -43,18 +43,23 @@ class OneBase:
     """A PEFT model whose adapters are the roles, and the heads of those that have one.
 
     `model` holds the adapters "policy", "value" and "reward_<name>"; `heads` maps each role but the
-    policy to its scalar head. Build it with `rllr.training.ppo.adapters.build_one_base`.
+    policy to its scalar head. Build it with `rllr.training.ppo.adapters.build_one_base`. Where
+    another trainer made the policy's adapter, `policy_adapter` is what that one called it.
     """
 
-    def __init__(self, model: PeftModel, heads: dict[str, nn.Linear]) -> None:
+    def __init__(
+        self, model: PeftModel, heads: dict[str, nn.Linear], policy_adapter: str = POLICY
+    ) -> None:
         self.model: Any = model.eval()
         self.heads = heads
+        self._adapters = {POLICY: policy_adapter}
         base: Any = model.get_base_model()
         self.decoder = base.base_model
         self.lm_head = base.get_output_embeddings()
         self.config = base.config
         self.device = self.lm_head.weight.device
         self._active = ""
+        self._checkpointed: list[Any] = []
         self._parameters: dict[str, list[nn.Parameter]] = {}
 
     @contextmanager
@@ -72,14 +77,19 @@ class OneBase:
         if self._active == REFERENCE:
             raise RuntimeError(f"{role!r} asked for while the adapters are off")
         if self._active != role:
-            self.model.set_adapter(role)
+            self.model.set_adapter(self.adapter(role))
             self._active = role
+
+    def adapter(self, role: str) -> str:
+        """What PEFT calls a role's adapter."""
+        return self._adapters.get(role, role)
 
     def parameters(self, role: str) -> list[nn.Parameter]:
         """The trainable parameters of a role: its LoRA matrices and its head."""
         if role not in self._parameters:
             named = self.model.named_parameters()
-            adapter = [parameter for name, parameter in named if f".{role}." in name]
+            mark = f".{self.adapter(role)}."
+            adapter = [parameter for name, parameter in named if mark in name]
             head = [self.heads[role].weight] if role in self.heads else []
             self._parameters[role] = adapter + head
         return self._parameters[role]
@@ -104,6 +114,26 @@ class OneBase:
     def logits(self, states: Tensor) -> Tensor:
         """Language-model head in float32: (..., H) -> (..., V)."""
         return self.lm_head(states).float()
+
+    def use_checkpointing(self) -> None:
+        """From now on, passes with gradients recompute activations layer by layer in backward."""
+        options = {"use_reentrant": False}
+        self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+        self._checkpointed = [
+            module for module in self.decoder.modules() if hasattr(module, "gradient_checkpointing")
+        ]
+
+    @contextmanager
+    def _recomputing(self) -> Iterator[None]:
+        """Layers recompute only in training mode; theirs is set, and that of dropout is not."""
+        active = self._checkpointed if torch.is_grad_enabled() else []
+        try:
+            for module in active:
+                module.training = True
+            yield
+        finally:
+            for module in active:
+                module.training = False
 
     def policy_logits(self, batch: Batch) -> Tensor:
         """The policy's logits for every response token, (N, V); the policy stays active."""
@@ -142,7 +172,8 @@ class OneBase:
         return self._head(role, states)
 
     def _states(self, batch: Batch) -> Tensor:
-        return self.hidden(batch.ids, batch.attention, use_cache=False).last_hidden_state
+        with self._recomputing():
+            return self.hidden(batch.ids, batch.attention, use_cache=False).last_hidden_state
 
     def _states_before(self, batch: Batch) -> Tensor:
         """Hidden states at the positions that predict the response tokens: (N, H)."""
@@ -160,9 +191,9 @@ class OneBase:
         """
         folder.mkdir(parents=True, exist_ok=True)
         state = get_peft_model_state_dict(
-            self.model, adapter_name=POLICY, save_embedding_layers=False
+            self.model, adapter_name=self.adapter(POLICY), save_embedding_layers=False
         )
-        config = self.model.peft_config[POLICY]
+        config = self.model.peft_config[self.adapter(POLICY)]
         config.base_model_name_or_path, config.inference_mode = None, True
         config.save_pretrained(str(folder))
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from rllr.errors import RllrError
 from rllr.training.ppo.batch import Batch, left_pad
 from rllr.training.ppo.core import token_logprobs
+from rllr.training.ppo.finite import NotFiniteError
 from rllr.training.ppo.roles import OneBase
 
 
@@ -43,10 +44,7 @@ class Sampler:
             scores, words = scores.topk(min(self.top_k or scores.shape[-1], scores.shape[-1]))
         probabilities = scores.softmax(-1)
         if not torch.isfinite(probabilities).all():
-            raise RllrError(
-                f"PPO, {where}: the logits are NaN or infinite; lower the learning rate or compute "
-                "in float32"
-            )
+            raise NotFiniteError("a logit", where, None)
         if self.top_p < 1.0:  # words are sorted: keep those before which less than top_p lies
             probabilities = probabilities * (probabilities.cumsum(-1) - probabilities < self.top_p)
         drawn = torch.multinomial(probabilities, 1, generator=generator)
@@ -60,6 +58,49 @@ class Rollout:
     batch: Batch
     logprobs: Tensor
     ended: Tensor
+
+
+def sample_grouped(
+    one_base: OneBase,
+    prompts: Sequence[Sequence[int]],
+    sampler: Sampler,
+    generator: torch.Generator,
+    where: str,
+    size: int | None,
+) -> Rollout:
+    """As `sample`, at most `size` prompts at a time, those of like length together.
+
+    A short prompt then is not padded to the longest one, and a group of short responses is done
+    early; rows keep the order of `prompts`.
+    """
+    if size is None or size >= len(prompts):
+        return sample(one_base, prompts, sampler, generator, where)
+    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
+    groups = [order[start : start + size] for start in range(0, len(order), size)]
+    parts = [sample(one_base, [prompts[i] for i in g], sampler, generator, where) for g in groups]
+    place = torch.tensor(order, device=one_base.device).argsort()
+    return _joined(parts, sampler.pad_id, place)
+
+
+def _joined(parts: Sequence[Rollout], pad_id: int, place: Tensor) -> Rollout:
+    """Rollouts of different widths as one; row i of the result is row `place[i]` of the parts."""
+    left = max(part.batch.prompt_width for part in parts)
+    right = max(part.batch.mask.shape[1] for part in parts)
+
+    def wide(part: Rollout, rows: Tensor, lead: bool, fill: int) -> Tensor:
+        before = left - part.batch.prompt_width if lead else 0
+        return pad(rows, (before, right - part.batch.mask.shape[1]), value=fill)
+
+    def join(rows: list[Tensor]) -> Tensor:
+        return torch.cat(rows)[place]
+
+    batch = Batch(
+        join([wide(part, part.batch.ids, True, pad_id) for part in parts]),
+        join([wide(part, part.batch.attention, True, 0) for part in parts]),
+        join([wide(part, part.batch.mask, False, 0) for part in parts]),
+    )
+    logprobs = join([wide(part, part.logprobs, False, 0) for part in parts])
+    return Rollout(batch, logprobs, join([part.ended for part in parts]))
 
 
 @torch.no_grad()

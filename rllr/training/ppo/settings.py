@@ -20,8 +20,11 @@ class PPOSettings:
     """Settings of one PPO run; RllrError names the first value that makes no sense.
 
     `batch_size` responses are sampled per step. An optimiser step sees `mini_batch_size` of them
-    (None: all), `micro_batch_size` at a time; the micro-batch size changes memory and speed, not
-    the gradient. `steps=None` means one pass over the prompts, an incomplete last batch dropped.
+    (None: all), `micro_batch_size` at a time; `scoring_batch_size` go through the reference, value
+    and reward models at a time (None: as many), and `rollout_batch_size`, grouped by prompt length,
+    are decoded together (None: all). These change memory and speed, not the gradient; so does
+    `gradient_checkpointing`. `steps=None` means one pass over the prompts, an incomplete last batch
+    dropped.
     `top_k=0` and `top_p=1.0` switch these two off. `ratio_guard` is the mean probability ratio
     above which a mini-batch is skipped. `target_modules` are the policy's LoRA targets, which
     differ per architecture, so there is no default that would fit.
@@ -33,6 +36,9 @@ class PPOSettings:
     batch_size: int = 32
     mini_batch_size: int | None = None
     micro_batch_size: int = 8
+    scoring_batch_size: int | None = None
+    rollout_batch_size: int | None = None
+    gradient_checkpointing: bool = False
     ppo_epochs: int = 1
     steps: int | None = None
     max_new_tokens: int = 256
@@ -61,6 +67,8 @@ class PPOSettings:
             raise RllrError("PPO: target_modules is empty; name at least one linear layer for LoRA")
         for name in ("batch_size", "micro_batch_size", "ppo_epochs", "max_new_tokens", "lora_rank"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("scoring_batch_size", "rollout_batch_size"):
+            self._require(name, (getattr(self, name) or 1) >= 1, "at least 1, or None")
         self._require("steps", self.steps is None or self.steps >= 1, "at least 1, or None")
         self._require("temperature", self.temperature > 0, "above 0")
         self._require("top_p", 0 < self.top_p <= 1, "above 0 and at most 1")
@@ -76,6 +84,11 @@ class PPOSettings:
     def mini_size(self) -> int:
         """Responses per optimiser step."""
         return self.batch_size if self.mini_batch_size is None else self.mini_batch_size
+
+    @property
+    def scoring_size(self) -> int:
+        """Responses per pass through the reference, value and reward models."""
+        return self.scoring_batch_size or self.micro_batch_size
 
     @property
     def value_rate(self) -> float:

@@ -20,18 +20,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from rllr.errors import RllrError
+from rllr.files import write_json
+from rllr.training.ppo.account import account, describe
 from rllr.training.ppo.adapters import build_one_base
-from rllr.training.ppo.experience import Collector, Metrics
+from rllr.training.ppo.checkpoint import Saving
+from rllr.training.ppo.core import RunningMoments
+from rllr.training.ppo.experience import Collector, Metrics, now
+from rllr.training.ppo.finite import NotFiniteError
 from rllr.training.ppo.randomness import generator_for, prompt_order
 from rllr.training.ppo.rewards import Decode, Scorer, check_terms
-from rllr.training.ppo.roles import OneBase
+from rllr.training.ppo.roles import POLICY, VALUE, OneBase
 from rllr.training.ppo.rollout import Sampler
 from rllr.training.ppo.settings import PPOSettings, PromptRow, RewardTerm
 from rllr.training.ppo.update import Updater
+from rllr.training.ppo.world import ALONE, World
 
 StepCallback = Callable[[int, int, Metrics], None]
 
@@ -63,68 +71,157 @@ def train_ppo(
     pad_id: int,
     eos_ids: Sequence[int],
     on_step: StepCallback,
+    saving: Saving | None = None,
 ) -> PPOResult:
     """Train a LoRA policy on `base`, a causal model with the SFT already merged.
 
     `base` is wrapped in place and stays frozen. `value_from` names the reward term whose model the
     value model starts from (None: a new one). `decode` turns response ids without EOS into text for
     function terms. `on_step(step, total, metrics)` is called after each step, step counting from 1.
-    Same seed, threads and versions: the same adapter, bit for bit on CPU. RllrError: no terms or
-    prompts, a prompt too long, an adapter that does not fit, a NaN or infinite quantity.
+    With `saving`, a run that was killed goes on from its last saved state and ends in the same
+    adapter. Same seed, threads and versions: the same adapter, bit for bit on CPU. RllrError: no
+    terms or prompts, a prompt too long, an adapter that does not fit, a NaN or infinite quantity.
     """
     check_terms(terms)
     check_prompts(base, prompts, settings.max_new_tokens)
     rewards = {term.name: term.adapter_path for term in terms if term.adapter_path is not None}
     one_base = build_one_base(base, settings, rewards, value_from)
-    scorer = Scorer(one_base, terms, decode, tuple(eos_ids), settings.micro_batch_size)
-    collector = Collector(scorer, make_sampler(settings, pad_id, eos_ids), settings)
-    return PPOTrainer(collector, prompts, settings).run(on_step)
+    scorer = Scorer(one_base, terms, decode, tuple(eos_ids), settings.scoring_size)
+    return PPOTrainer(scorer, prompts, settings, pad_id, saving).run(on_step)
 
 
 class PPOTrainer:
-    """The loop. Its state is `done`, the steps taken, and what `collector` and `updater` hold."""
+    """The loop. Its state is what `state` returns; everything else follows from the settings."""
 
     def __init__(
-        self, collector: Collector, prompts: Sequence[PromptRow], settings: PPOSettings
+        self,
+        scorer: Scorer,
+        prompts: Sequence[PromptRow],
+        settings: PPOSettings,
+        pad_id: int,
+        saving: Saving | None = None,
+        world: World = ALONE,
     ) -> None:
-        self.collector = collector
-        self.one_base = collector.scorer.one_base
-        self.updater = Updater(self.one_base, settings)
+        world.check(settings.batch_size)
+        check_prompts(scorer.one_base, prompts, settings.max_new_tokens)
+        self.one_base = scorer.one_base
+        if settings.gradient_checkpointing:
+            self.one_base.use_checkpointing()
+        sampler = make_sampler(settings, pad_id, scorer.eos_ids)
+        self.collector = Collector(scorer, sampler, settings, world)
+        self.updater = Updater(self.one_base, settings, world)
         self.prompts = prompts
         self.settings = settings
+        self.saving = saving
+        self.world = world
         self.total = settings.total_steps(len(prompts))
         self.done = 0
+        self.totals = {"response_tokens": 0.0, "skipped": 0.0}
+        self.last = Metrics()
 
     def run(self, on_step: StepCallback) -> PPOResult:
-        """Take every step that is left."""
-        tokens, skipped, metrics = 0.0, 0.0, Metrics()
+        """Take every step that is left, from the saved state if there is one."""
+        self._resume()
+        if self.done < self.total and not self.world.rank:
+            longest = max(len(row.ids) for row in self.prompts)
+            print(describe(account(self.one_base, self.settings, longest)), flush=True)
         while self.done < self.total:
-            metrics = self.step()
-            tokens += metrics["response_length"] * self.settings.batch_size
-            skipped += metrics["skipped"]
+            try:
+                metrics = self.step()
+            except NotFiniteError as error:
+                raise self._with_batch(error) from error
+            self.totals["response_tokens"] += metrics["response_length"] * self.settings.batch_size
+            self.totals["skipped"] += metrics["skipped"]
+            self.last = metrics
             on_step(self.done, self.total, metrics)
-        summary: dict[str, float | Metrics] = {
-            "steps": self.total,
-            "samples": self.total * self.settings.batch_size,
-            "response_tokens": round(tokens),
-            "skipped": skipped,
-            "kl_coef": self.collector.kl.coefficient,
-            "last": metrics,
-        }
-        return PPOResult(self.one_base, summary)
+            self._save()
+        return PPOResult(self.one_base, self._summary())
 
     def step(self) -> Metrics:
         """One PPO step: sample, score, estimate advantages, update, steer the KL coefficient."""
+        started = now(self.one_base.device)
         step, where, seed = self.done, f"step {self.done + 1}", self.settings.seed
         rate = self.updater.schedule(step, self.total)
-        order = prompt_order(len(self.prompts), self.settings.batch_size, step, seed)
-        rows = [self.prompts[index] for index in order]
-        drawing = generator_for(seed, "sample", step, device=self.one_base.device)
-        experience, metrics = self.collector.collect(rows, drawing, where)
+        rank = [self.world.rank] if self.world.rank else []
+        drawing = generator_for(seed, "sample", step, *rank, device=self.one_base.device)
+        experience, metrics = self.collector.collect(self._rows(step), drawing, where)
+        collected = now(self.one_base.device)
         metrics |= self.updater.update(experience, generator_for(seed, "order", step), where)
+        ended = now(self.one_base.device)
         self.collector.kl.update(metrics["kl"], self.settings.batch_size)
         self.done += 1
-        return {**metrics, "learning_rate": rate}
+        times = {"seconds/train": ended - collected, "seconds": ended - started}
+        return {**metrics, "learning_rate": rate, **times}
+
+    def _rows(self, step: int) -> list[PromptRow]:
+        """This process's prompts of a step."""
+        size = self.settings.batch_size
+        order = prompt_order(len(self.prompts), size, step, self.settings.seed)
+        return [self.prompts[order[row]] for row in self.world.rows(size)]
+
+    def _summary(self) -> dict[str, float | Metrics]:
+        return {
+            "steps": self.total,
+            "samples": self.total * self.settings.batch_size,
+            "response_tokens": round(self.totals["response_tokens"]),
+            "skipped": self.totals["skipped"],
+            "kl_coef": self.collector.kl.coefficient,
+            "last": self.last,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on and that settings, prompts and terms do not give."""
+        moments = self.collector.moments
+        return {
+            "done": self.done,
+            "totals": self.totals,
+            "last": self.last,
+            "kl_coef": self.collector.kl.coefficient,
+            "moments": [moments.count, moments.mean, moments.variance],
+            "weights": {role: self._weights(role) for role in (POLICY, VALUE)},
+            "optimizers": {role: o.state_dict() for role, o in self.updater.optimizers.items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` returned."""
+        self.done, self.totals, self.last = state["done"], state["totals"], state["last"]
+        self.collector.kl.coefficient = state["kl_coef"]
+        self.collector.moments = RunningMoments(*state["moments"])
+        for role, saved in state["weights"].items():
+            with torch.no_grad():
+                for own, value in zip(self.one_base.parameters(role), saved, strict=True):
+                    own.copy_(value)
+        for role, saved in state["optimizers"].items():
+            self.updater.optimizers[role].load_state_dict(saved)
+
+    def _weights(self, role: str) -> list[Tensor]:
+        return [parameter.detach() for parameter in self.one_base.parameters(role)]
+
+    def _resume(self) -> None:
+        state = self.saving.read() if self.saving else None
+        if state is not None:
+            self.restore(state)
+            print(f"going on after step {self.done} of {self.total}", flush=True)
+
+    def _save(self) -> None:
+        """Every few steps and after the last; one process writes for all, which agree."""
+        if self.saving is None or self.world.rank:
+            return
+        if self.done % self.saving.every == 0 or self.done == self.total:
+            self.saving.write(self.state())
+
+    def _with_batch(self, error: NotFiniteError) -> RllrError:
+        """Save what the failed step worked on, and say where."""
+        if self.saving is None:
+            return error
+        step = self.done + 1
+        path = self.saving.folder / f"failed_step{step}_rank{self.world.rank}.json"
+        found: dict[str, Any] = {"step": step, "quantity": error.quantity}
+        found["prompts"] = [row.ids for row in self._rows(self.done)]
+        if error.batch is not None:
+            found |= {name: getattr(error.batch, name).tolist() for name in ("ids", "attention")}
+        write_json(path, found)
+        return RllrError(f"{error}. The batch is in {path}")
 
 
 def make_sampler(settings: PPOSettings, pad_id: int, eos_ids: Sequence[int]) -> Sampler:
@@ -139,7 +236,9 @@ def make_sampler(settings: PPOSettings, pad_id: int, eos_ids: Sequence[int]) -> 
     )
 
 
-def check_prompts(base: nn.Module, prompts: Sequence[PromptRow], max_new_tokens: int) -> None:
+def check_prompts(
+    base: nn.Module | OneBase, prompts: Sequence[PromptRow], max_new_tokens: int
+) -> None:
     """RllrError if there is no prompt, an empty one, or one without room for its response."""
     if not prompts:
         raise RllrError("PPO: there are no prompts to train on")

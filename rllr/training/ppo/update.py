@@ -26,20 +26,25 @@ from rllr.training.ppo.core import (
     token_logprobs,
     value_losses,
 )
-from rllr.training.ppo.experience import Experience, Metrics, require_finite
+from rllr.training.ppo.experience import Experience, Metrics
+from rllr.training.ppo.finite import require_finite
 from rllr.training.ppo.roles import POLICY, VALUE, OneBase
 from rllr.training.ppo.settings import PPOSettings
+from rllr.training.ppo.world import ALONE, World
 
 # e^20: one such token already puts the mean ratio above the guard, and metrics stay finite.
 LOG_RATIO_LIMIT = 20.0
+POLICY_SUMS = ("policy_loss", "ratio", "clip_fraction", "approximate_kl", "entropy")
+VALUE_SUMS = ("value_loss", "value_clip_fraction")
 
 
 class Updater:
     """Both optimisers, and the passes over a batch of experience."""
 
-    def __init__(self, one_base: OneBase, settings: PPOSettings) -> None:
+    def __init__(self, one_base: OneBase, settings: PPOSettings, world: World = ALONE) -> None:
         self.one_base = one_base
         self.settings = settings
+        self.world = world
         self.rates = {POLICY: settings.learning_rate, VALUE: settings.value_rate}
         self.optimizers = {
             role: AdamW(one_base.parameters(role), lr=rate) for role, rate in self.rates.items()
@@ -73,11 +78,11 @@ class Updater:
     def policy_gradient(self, mini: Experience, where: str) -> Metrics:
         """Leave the clipped policy loss's gradient in the policy's parameters."""
         self.optimizers[POLICY].zero_grad()
-        tokens, sums = mini.batch.mask.sum(), _Sums()
+        tokens, sums = self.world.sum(mini.batch.mask.sum()), _Sums(POLICY_SUMS)
         for micro in self._micro_batches(mini):
             logits = self.one_base.policy_logits(micro.batch)
             logprobs, mask = token_logprobs(logits, micro.batch.tokens), micro.batch.mask
-            require_finite(logprobs, "log-probability", where)
+            require_finite(logprobs, "log-probability", where, micro.batch)
             change = logprobs - micro.logprobs[mask]
             ratio = change.clamp(max=LOG_RATIO_LIMIT).exp()
             losses = policy_losses(ratio, micro.advantages[mask], self.settings.clip_ratio)
@@ -86,21 +91,32 @@ class Updater:
                 outside = (ratio - 1).abs() > self.settings.clip_ratio
                 sums.add(policy_loss=losses, ratio=ratio, clip_fraction=outside)
                 sums.add(approximate_kl=0.5 * change.square(), entropy=entropy(logits))
-        return sums.over(tokens)
+        self._add_gradients(POLICY)
+        return sums.over(tokens, self.world)
 
     def value_gradient(self, mini: Experience, where: str) -> Metrics:
         """Leave the weighted value loss's gradient in the value model's parameters."""
         self.optimizers[VALUE].zero_grad()
-        tokens, sums, clip = mini.batch.mask.sum(), _Sums(), self.settings.clip_value
+        tokens, sums = self.world.sum(mini.batch.mask.sum()), _Sums(VALUE_SUMS)
+        clip = self.settings.clip_value
         for micro in self._micro_batches(mini):
             mask = micro.batch.mask
             values, old = self.one_base.token_values(micro.batch), micro.values[mask]
             losses = value_losses(values, old, micro.returns[mask], clip)
-            require_finite(losses, "value loss", where)
+            require_finite(losses, "value loss", where, micro.batch)
             self.one_base.backward(VALUE, self.settings.value_weight * losses.sum() / tokens)
             outside = (values.detach() - old).abs() > clip
             sums.add(value_loss=losses.detach(), value_clip_fraction=outside)
-        return sums.over(tokens)
+        self._add_gradients(VALUE)
+        return sums.over(tokens, self.world)
+
+    def _add_gradients(self, role: str) -> None:
+        """Sum the role's gradients over processes; one that had no row contributes zeros."""
+        if self.world.size > 1:
+            for parameter in self.one_base.parameters(role):
+                own = parameter.grad
+                own = torch.zeros_like(parameter) if own is None else own
+                parameter.grad = self.world.sum(own)
 
     def _descend(self, role: str, where: str) -> float:
         parameters = self.one_base.parameters(role)
@@ -113,9 +129,14 @@ class Updater:
         self, experience: Experience, generator: torch.Generator
     ) -> Iterator[Experience]:
         for _ in range(self.settings.ppo_epochs):
-            order = torch.randperm(len(experience.batch), generator=generator)
+            order = torch.randperm(self.settings.batch_size, generator=generator)
             for index in order.split(self.settings.mini_size):
-                yield experience.rows(index)
+                yield experience.rows(self._own(index))
+
+    def _own(self, index: Tensor) -> Tensor:
+        """Of rows of the whole batch, those of this process, counted from its first."""
+        mine = self.world.rows(self.settings.batch_size)
+        return index[(index >= mine.start) & (index < mine.stop)] - mine.start
 
     def _micro_batches(self, mini: Experience) -> Iterator[Experience]:
         return mini.split(len(mini.batch), self.settings.micro_batch_size)
@@ -124,12 +145,14 @@ class Updater:
 class _Sums:
     """Sums over tokens, by name, to be divided by the token count of a mini-batch."""
 
-    def __init__(self) -> None:
-        self.totals: dict[str, float] = defaultdict(float)
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.totals = dict.fromkeys(names, 0.0)
 
     def add(self, **values: Tensor) -> None:
         for name, tensor in values.items():
             self.totals[name] += tensor.detach().sum().item()
 
-    def over(self, count: Tensor) -> Metrics:
-        return {name: total / int(count) for name, total in self.totals.items()}
+    def over(self, count: Tensor, world: World) -> Metrics:
+        totals = torch.tensor(list(self.totals.values()), dtype=torch.float64, device=count.device)
+        means = world.sum(totals) / count
+        return dict(zip(self.totals, means.tolist(), strict=True))

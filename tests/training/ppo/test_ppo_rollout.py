@@ -14,7 +14,7 @@ from rllr.errors import RllrError
 from rllr.training.ppo.batch import Batch, left_pad, position_ids
 from rllr.training.ppo.randomness import generator_for, prompt_order
 from rllr.training.ppo.roles import POLICY, OneBase
-from rllr.training.ppo.rollout import Rollout, Sampler, sample
+from rllr.training.ppo.rollout import Rollout, Sampler, sample, sample_grouped
 
 
 def _sample(roles: OneBase, how: Sampler, count: int = 5) -> Rollout:
@@ -111,7 +111,7 @@ def test_logits_that_are_not_finite_are_named(tmp_path: Path) -> None:
     roles = one_base("llama", tmp_path)
     with torch.no_grad():
         roles.decoder.layers[0].input_layernorm.weight.fill_(float("nan"))
-    with pytest.raises(RllrError, match=r"test: the logits are NaN or infinite"):
+    with pytest.raises(RllrError, match=r"test: a logit is NaN or infinite"):
         _sample(roles, sampler())
 
 
@@ -124,3 +124,33 @@ def test_prompts_come_in_a_new_seeded_order_each_pass() -> None:
     assert prompt_order(9, 18, 0, seed=1) == visited
     assert prompt_order(9, 9, 0, seed=2) != first
     assert len(prompt_order(2, 5, 1, seed=1)) == 5
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_groups_by_length_give_each_prompt_its_own_response(
+    arch: str, size: int, tmp_path: Path
+) -> None:
+    """Greedy, so that the grouping alone could make a difference."""
+    roles = one_base(arch, tmp_path)
+    roles.activate(POLICY)
+    ids, how = [row.ids for row in prompts(5)], sampler(top_k=1)
+    whole = sample(roles, ids, how, generator_for(3), "test")
+    grouped = sample_grouped(roles, ids, how, generator_for(3), "test", size)
+    assert grouped.batch.responses([EOS]) == whole.batch.responses([EOS])
+    assert torch.equal(grouped.ended, whole.ended)
+    assert torch.allclose(grouped.logprobs, whole.logprobs, atol=1e-5)
+    for row, prompt in enumerate(ids):
+        seen = grouped.batch.attention[row].bool()
+        assert grouped.batch.ids[row][seen].tolist()[: len(prompt)] == prompt
+    assert torch.allclose(roles.policy_logprobs(grouped.batch), whole.logprobs, atol=1e-5)
+
+
+def test_a_group_as_large_as_the_batch_is_the_batch(tmp_path: Path) -> None:
+    roles = one_base("llama", tmp_path)
+    roles.activate(POLICY)
+    ids, how = [row.ids for row in prompts(5)], sampler()
+    whole = sample(roles, ids, how, generator_for(3), "test")
+    for size in (None, 5, 9):
+        found = sample_grouped(roles, ids, how, generator_for(3), "test", size)
+        assert torch.equal(found.batch.ids, whole.batch.ids)

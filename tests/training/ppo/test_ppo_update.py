@@ -181,3 +181,37 @@ def test_a_quantity_that_is_not_finite_is_named_with_its_step(
     with pytest.raises(RllrError, match=f"step 7: {name} is NaN or infinite"):
         updater.step(broken, "step 7")
     assert torch.isfinite(before).all() and torch.isfinite(_weights(roles)).all()
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_checkpointing_changes_no_gradient(arch: str, tmp_path: Path) -> None:
+    """Nor does dropout come back with it, although layers recompute in training mode only."""
+    found = []
+    for checkpointed in (False, True):
+        roles = one_base(arch, tmp_path / str(checkpointed))
+        experience, updater = _experience(roles), Updater(roles, settings(arch))
+        if checkpointed:
+            roles.use_checkpointing()
+        passes = _count_layer_passes(roles)
+        updater.policy_gradient(experience, "test")
+        policy = [p.grad.clone() for p in roles.parameters(POLICY)]
+        updater.value_gradient(experience, "test")
+        value = [p.grad.clone() for p in roles.parameters(VALUE)]
+        found.append((policy, value, passes["first"]))
+    (policy, value, plain), (policy_again, value_again, recomputed) = found
+    assert recomputed == 2 * plain
+    for one, other in zip(policy + value, policy_again + value_again, strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+def _count_layer_passes(roles: OneBase) -> dict[str, int]:
+    """Counts calls of the first layer's attention projection from now on."""
+    counts = {"first": 0}
+    names = ("q_proj", "query_key_value")
+    first = next(m for n, m in roles.model.named_modules() if n.endswith(names))
+
+    def count(*_: Any) -> None:
+        counts["first"] += 1
+
+    first.register_forward_hook(count)
+    return counts

@@ -1,0 +1,83 @@
+"""Where the memory of a PPO step goes.
+
+Peak = base weights + adapters and heads + optimiser states and gradients + whichever is larger of
+the key-value cache of a rollout and the activations of one training micro-batch. Activations are
+counted, not estimated: one micro-batch of the largest size goes forward, and what autograd keeps
+for the backward pass is added up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rllr.training.ppo.batch import batch_of
+from rllr.training.ppo.core import token_logprobs
+from rllr.training.ppo.roles import POLICY, VALUE, OneBase
+from rllr.training.ppo.settings import PPOSettings
+
+MOMENTS = 2  # of AdamW, each as large as the parameter
+LOGIT_COPIES = 3  # beside the saved one: exponentials, the entropy's product, the gradient
+
+
+def account(one_base: OneBase, settings: PPOSettings, prompt_tokens: int) -> dict[str, int]:
+    """Bytes by purpose, and `peak`, for prompts of up to `prompt_tokens` tokens."""
+    named = dict(one_base.model.named_parameters())
+    adapters = [p for name, p in named.items() if "lora_" in name]
+    adapters += [head.weight for head in one_base.heads.values()]
+    counted = {id(parameter) for parameter in adapters}
+    trained = [p for role in (POLICY, VALUE) for p in one_base.parameters(role)]
+    parts = {
+        "base_weights": _bytes(p for p in named.values() if id(p) not in counted),
+        "adapters": _bytes(adapters),
+        "optimizer_and_gradients": (MOMENTS + 1) * _bytes(trained),
+        "kv_cache": _cache_bytes(one_base, settings, prompt_tokens),
+        "activations": _activation_bytes(one_base, settings, prompt_tokens),
+    }
+    always = sum(parts[name] for name in ("base_weights", "adapters", "optimizer_and_gradients"))
+    return {**parts, "peak": always + max(parts["kv_cache"], parts["activations"])}
+
+
+def describe(parts: dict[str, int]) -> str:
+    """The account as one line in MiB."""
+    items = (f"{name.replace('_', ' ')} {size / 2**20:.0f}" for name, size in parts.items())
+    return "memory of a step (MiB): " + ", ".join(items)
+
+
+def _bytes(tensors: Any) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _cache_bytes(one_base: OneBase, settings: PPOSettings, prompt_tokens: int) -> int:
+    config = one_base.config
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    rows = min(settings.rollout_batch_size or settings.batch_size, settings.batch_size)
+    tokens = rows * (prompt_tokens + settings.max_new_tokens)
+    width = one_base.lm_head.weight.element_size()
+    # One layer's cache is there twice while a token is appended to it.
+    return 2 * (config.num_hidden_layers + 1) * heads * size * tokens * width
+
+
+def _activation_bytes(one_base: OneBase, settings: PPOSettings, prompt_tokens: int) -> int:
+    """What autograd keeps of the policy's pass over one micro-batch, and the logits' copies."""
+    rows = min(settings.micro_batch_size, settings.mini_size)
+    prompts, responses = [[1] * prompt_tokens] * rows, [[1] * settings.max_new_tokens] * rows
+    batch = batch_of(prompts, responses, 0, one_base.device)
+    parameters = {p.untyped_storage().data_ptr() for p in one_base.model.parameters()}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        logits = one_base.policy_logits(batch)
+        loss = token_logprobs(logits, batch.tokens).sum()
+    size = logits.numel() * logits.element_size()
+    del loss
+    return sum(kept.values()) + LOGIT_COPIES * size
