@@ -31,7 +31,7 @@ MODEL_STAGES = {
     "sample": ("method", "sample responses of a trained model for the judge"),
     "judge": ("method", "rank sampled responses into rationale-sensitive pairs"),
     "reward": ("reward model", "train one reward model"),
-    "ppo": ("method", "train one method with PPO"),
+    "policy": ("method", "train one method on its rewards"),
     "predict": ("method", "decode the test splits with one trained model"),
     "score": ("method", "score one trained model's predictions"),
 }
@@ -154,8 +154,10 @@ def _trainable(project: Project, stage: str) -> list[str]:
     """What `--stage` may name: reward models, methods of one algorithm, or any method."""
     if stage == "reward":
         return list(project.config.reward_models)
-    kinds = {"sft": ["sft"], "ppo": ["ppo"]}.get(stage, ["none", "sft", "ppo"])
-    return [name for name, method in project.methods.items() if method.algorithm in kinds]
+    methods = project.methods.items()
+    if stage == "policy":
+        return [name for name, method in methods if method.is_rl]
+    return [name for name, method in methods if stage != "sft" or method.algorithm == "sft"]
 
 
 def _check_name(option: str, name: str, known: Iterable[str]) -> None:

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from rllr.models.prompts import PromptBuilder
 
 
+def gold_pairs(job: Job, method: str) -> list[Path]:
+    """Folders of the pairs that a method's tau is a quantile of; none where tau is a number."""
+    capped = any(term.cap == "tau" for term in job.project.methods[method].rewards)
+    automatic = capped and job.project.rl(job.model, method).tau == "auto"
+    tasks = job.project.unit_tasks(job.unit) if automatic else []
+    return [job.layout.label_pairs(task) for task in tasks]
+
+
 @dataclass(frozen=True)
 class Job:
     """What every model stage is told; paths follow from it."""

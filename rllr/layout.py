@@ -17,6 +17,7 @@ SAMPLES = "samples.jsonl"
 PREDICTIONS = "predictions.jsonl"
 PREDICTIONS_MANIFEST = "predictions.manifest.json"
 METRICS = "metrics.json"
+CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rllr.config.load import Project
 from rllr.errors import RllrError
 from rllr.files import read_json, write_json
 from rllr.job import Job
-from rllr.layout import PREDICTIONS_MANIFEST, Layout, is_done
+from rllr.layout import CHECKPOINTS, PREDICTIONS_MANIFEST, Layout, is_done
 
 PRUNED = "pruned.json"
 
@@ -35,7 +35,9 @@ def prune(project: Project, *, dry_run: bool = False) -> str:
     if not run.is_dir():
         raise RllrError(f"{run}: no such run; nothing to prune")
     weights = [path for job in _jobs(project) for path in _finished_weights(job)]
-    checkpoints = sorted((run / "trained").glob("*/*/*/*/checkpoints"))
+    found = sorted((run / "trained").glob(f"*/*/*/*/{CHECKPOINTS}"))
+    # An unfinished stage goes on from its checkpoints.
+    checkpoints = [folder for folder in found if is_done(folder.parent)]
     freed = sum(path.stat().st_size for path in weights) + sum(map(_size, checkpoints))
     if not dry_run:
         write_json(run / PRUNED, {"weights": sorted(map(str, pruned_paths(run) | set(weights)))})
@@ -69,7 +71,7 @@ def _finished_weights(job: Job) -> list[Path]:
 def _needs(job: Job, method: str) -> list[str]:
     """The trained stages that a method's predictions rest on."""
     declared = job.project.methods[method]
-    stages = [method, declared.start, *(term.model for term in declared.rewards)]
+    stages = [method, declared.start, *declared.reward_models]
     return [] if declared.algorithm == "none" else [name for name in stages if name != "base"]
 
 

@@ -85,11 +85,12 @@ def reward(project: Project, model: str, name: str, unit: str) -> Slice:
     }
 
 
-def ppo(project: Project, model: str, method: str, unit: str) -> Slice:
-    """A PPO method."""
+def policy(project: Project, model: str, method: str, unit: str) -> Slice:
+    """A method that trains on rewards."""
+    settings = project.rl(model, method)
     return {
         **_model(project, model, project.unit_tasks(unit)),
-        "settings": project.ppo(model, method).model_dump(),
+        "settings": settings.model_dump(exclude={"checkpoint_every"}),
         "method": project.methods[method].model_dump(exclude={"name"}),
         "threads": project.config.threads.training,
     }

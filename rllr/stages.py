@@ -5,13 +5,15 @@ Heavy imports happen inside, so that a stage loads what it uses and nothing more
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from rllr import slices
 from rllr.artefact import artefact
 from rllr.config.load import Project
-from rllr.job import Job
-from rllr.layout import MANIFEST, SAMPLES, Layout, clear_weights
+from rllr.files import digest, sha256
+from rllr.job import Job, gold_pairs
+from rllr.layout import CHECKPOINTS, MANIFEST, SAMPLES, Layout, clear_weights
 
 
 def data(project: Project, task: str) -> None:
@@ -138,21 +140,27 @@ def reward(job: Job, name: str) -> None:
         notes.update(train_reward(job, name))
 
 
-def ppo(job: Job, method: str) -> None:
-    """Train one PPO method."""
+def policy(job: Job, method: str) -> None:
+    """Train one method on its rewards; a killed run goes on where it was."""
     _start(job.project)
-    from rllr.training.policy import train_policy
+    from rllr.training.policy import help_train, train_policy
+    from rllr.training.ppo.world import is_first, spread
 
-    clear_weights(job.trained(method))
-    settings = slices.ppo(job.project, job.model, method, job.unit)
+    spread(getattr(job.project.rl(job.model, method), "processes", 1))
+    folder = job.trained(method)
+    settings = slices.policy(job.project, job.model, method, job.unit)
     declared = job.project.methods[method]
-    stages = [declared.start, *(term.model for term in declared.rewards)]
+    stages = [declared.start, *declared.reward_models]
     inputs = [_manifest(job.trained(stage)) for stage in stages]
-    inputs += [_manifest(folder) for folder in job.data.values()]
-    with artefact(
-        job.trained(method) / MANIFEST, "ppo", settings, seed=job.seed, inputs=inputs
-    ) as notes:
-        notes.update(train_policy(job, method))
+    inputs += [_manifest(path) for path in [*job.data.values(), *gold_pairs(job, method)]]
+    identity = digest([settings, job.seed, [sha256(path) for path in inputs]])
+    if not is_first():
+        help_train(job, method, identity)
+        return
+    clear_weights(folder)
+    with artefact(folder / MANIFEST, "policy", settings, seed=job.seed, inputs=inputs) as notes:
+        notes.update(train_policy(job, method, identity))
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
 def predict(job: Job, method: str) -> None:

@@ -135,7 +135,7 @@ def test_bad_local_data(run: TinyRun, tmp_path: Path, spoil: Any, wanted: tuple[
         (["data", "--task", "mrr"], "--task: 'mrr' is not part of this run; did you mean 'mr'?"),
         (["base", "--model", "llama"], "--model: 'llama' is not part of this run"),
         (["sft", "--stage", "rllr"], "--stage: 'rllr' is not part of this run"),
-        (["ppo", "--stage", "rlr"], "did you mean 'rllr'? (allowed: rlhf, rllr, rllr_mixed)"),
+        (["policy", "--stage", "rlr"], "did you mean 'rllr'? (allowed: rlhf, rllr, rllr_mixed)"),
         (["reward", "--stage", "rllr"], "(allowed: rlhf_rm, rllr_rm)"),
         (["predict", "--stage", "rllr_rm"], "did you mean"),
         (["sft", "--stage", "sft", "--unit", "mix"], "--unit: 'mix' is not part of this run"),
@@ -202,7 +202,7 @@ def test_check_counts_the_cells(run: TinyRun, capsys: pytest.CaptureFixture[str]
 def test_help_and_version() -> None:
     done = rllr("--help")
     assert done.returncode == 0
-    for name in ("data", "sft", "reward", "ppo", "predict", "tables", "prune", "schema"):
+    for name in ("data", "sft", "reward", "policy", "predict", "tables", "prune", "schema"):
         assert name in done.stdout
     assert rllr("--version").stdout.startswith("rllr ")
 

@@ -30,6 +30,7 @@ SMALL: dict[str, Any] = {
     "run": "unit",
     "models": [LLAMA],
     "tasks": list(TASKS),
+    "trackers": [],
     "data": {"sizes": {"sft": 40, "rm": 20, "rl": 20, "validation": 12, "test": 12}},
     "pairs": {"wrong_labels": 1, "prompts": 6, "heldout_prompts": 4, "samples_per_prompt": 4},
     "generation": {"max_prompt_tokens": 160, "max_new_tokens": 48, "batch_size": 16},

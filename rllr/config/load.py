@@ -16,9 +16,9 @@ from rllr.config.schema import (
     GeneratedData,
     MethodConfig,
     ModelConfig,
-    PpoSettings,
     PretrainSettings,
     RewardSettings,
+    RlSettings,
     RunConfig,
     SftSettings,
     Strict,
@@ -69,6 +69,8 @@ class Project:
     def settings(self, model: str, stage: str, kind: str) -> Strict:
         """Settings of one stage: the kind's, then the run's for the stage, then the model's."""
         base = getattr(self.config.training, kind)
+        if base is None:
+            raise RllrError(f"stage {stage!r} needs settings: training.{kind} is missing")
         merged = base.model_dump(exclude_unset=True)
         merged |= self.config.stages.get(stage, {})
         merged |= self.models[model].stages.get(stage, {})
@@ -83,9 +85,10 @@ class Project:
         """Settings of a reward model."""
         return self.settings(model, stage, "reward")  # type: ignore[return-value]
 
-    def ppo(self, model: str, stage: str) -> PpoSettings:
-        """Settings of a PPO method."""
-        return self.settings(model, stage, "ppo")  # type: ignore[return-value]
+    def rl(self, model: str, stage: str) -> RlSettings:
+        """Settings of a method that trains on rewards."""
+        kind = self.methods[stage].algorithm
+        return self.settings(model, stage, kind)  # type: ignore[return-value]
 
     def pretrain(self, model: str) -> PretrainSettings:
         """Settings of a tiny base model's pretraining."""
@@ -233,9 +236,9 @@ def _methods(config: RunConfig, folders: tuple[Path, ...]) -> dict[str, MethodCo
             continue
         found[name] = _definition("methods", MethodConfig, name, folders)
         used = [
-            config.reward_models[t.model]
-            for t in found[name].rewards
-            if t.model in config.reward_models
+            config.reward_models[model]
+            for model in found[name].reward_models
+            if model in config.reward_models
         ]
         queue += [found[name].start, *(reward.start for reward in used)]
     return found
@@ -248,7 +251,7 @@ def _cross_check(project: Project) -> None:
     for model in project.models:
         project.pretrain(model)
         for name, method in project.methods.items():
-            if method.algorithm in ("sft", "ppo"):
+            if method.algorithm != "none":
                 settings = project.settings(model, name, method.algorithm)
                 _check_tau(project, model, name, settings)
                 _check_tuning(project, model, name, settings)
@@ -290,21 +293,19 @@ def _check_generated(project: Project) -> None:
 
 def _check_rewards(project: Project) -> None:
     for name, method in project.methods.items():
-        for term in method.rewards:
+        for model in method.reward_models:
             models = project.config.reward_models
-            if term.model not in models:
-                hint = nearest(term.model, sorted(models))
-                raise RllrError(
-                    f"methods/{name}: rewards: {term.model!r} names no reward model{hint}"
-                )
-            start = models[term.model].start
+            if model not in models:
+                hint = nearest(model, sorted(models))
+                raise RllrError(f"methods/{name}: rewards: {model!r} names no reward model{hint}")
+            start = models[model].start
             if start != method.start:
                 raise RllrError(
-                    f"methods/{name}: starts from {method.start!r}, but reward model "
-                    f"{term.model!r} starts from {start!r}; policy and reward models share one base"
+                    f"methods/{name}: starts from {method.start!r}, but reward model {model!r} "
+                    f"starts from {start!r}; policy and reward models share one base"
                 )
         start_method = project.methods.get(method.start)
-        if method.algorithm == "ppo" and start_method and start_method.algorithm != "sft":
+        if method.is_rl and start_method and start_method.algorithm != "sft":
             raise RllrError(
                 f"methods/{name}: start {method.start!r} must be a method of algorithm sft"
             )
@@ -333,8 +334,9 @@ def _check_tuning(project: Project, model: str, name: str, settings: Strict) -> 
 
 def _check_tau(project: Project, model: str, name: str, settings: Strict) -> None:
     needs = any(term.cap == "tau" for term in project.methods[name].rewards)
-    if needs and isinstance(settings, PpoSettings) and settings.tau is None:
+    if needs and isinstance(settings, RlSettings) and settings.tau is None:
         raise RllrError(
             f"methods/{name}: a reward is capped at tau, but tau is not set for model {model!r}; "
-            f"set stages: {{{name}: {{tau: NUMBER}}}} in the configuration or the model's file"
+            f"set stages: {{{name}: {{tau: NUMBER or auto}}}} in the configuration or in the "
+            "model's file"
         )

@@ -20,6 +20,8 @@ SPLITS = ("sft", "rm", "rl", "validation", "test")
 LABEL_SENSITIVE = "label_sensitive"
 RATIONALE_SENSITIVE = "rationale_sensitive"
 MIXTURE = "mixture"
+RL = ("ppo", "rloo", "grpo")
+RewardFunction = Literal["label_correct", "format_valid", "length"]
 
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -177,11 +179,23 @@ class ModelConfig(Strict):
 
 
 class RewardTerm(Strict):
-    """One summand of the reward: a trained reward model, optionally capped at the stage's tau."""
+    """One summand of the reward, weight * min(raw, cap): a reward model, or a function."""
 
-    model: Key
+    model: Key | None = Field(None, description="one of the run's reward_models")
+    function: RewardFunction | None = None
     cap: Literal["tau"] | float | None = None
     weight: float = 1.0
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> RewardTerm:
+        if (self.model is None) == (self.function is None):
+            raise ValueError("a reward term is one of model: NAME, function: NAME")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What logs call it."""
+        return self.model or str(self.function)
 
 
 class MethodConfig(Strict):
@@ -189,22 +203,37 @@ class MethodConfig(Strict):
 
     name: str
     start: Key = Field(description="`base`, or the method whose result is the frozen start")
-    algorithm: Literal["none", "sft", "ppo"]
+    algorithm: Literal["none", "sft", "ppo", "rloo", "grpo"]
     response: Literal["label", "rationale"] = "rationale"
     rewards: list[RewardTerm] = []
     value_from: Key | None = Field(None, description="reward model that initialises the value")
 
     @model_validator(mode="after")
     def _consistent(self) -> MethodConfig:
-        if (self.algorithm == "ppo") != bool(self.rewards):
-            raise ValueError("rewards go with algorithm ppo, and ppo needs at least one")
-        if self.algorithm == "ppo" and self.start == "base":
-            raise ValueError("algorithm ppo starts from a method (for instance sft), not from base")
-        if self.algorithm in ("none", "sft") and self.start != "base":
-            raise ValueError(f"algorithm {self.algorithm} starts from base")
-        if self.value_from and self.value_from not in {term.model for term in self.rewards}:
+        algorithm = self.algorithm
+        if self.is_rl != bool(self.rewards):
+            raise ValueError(f"rewards go with {', '.join(RL)}, each of which needs at least one")
+        if self.is_rl == (self.start == "base"):
+            what = "a method (for instance sft), not from base" if self.is_rl else "base"
+            raise ValueError(f"algorithm {algorithm} starts from {what}")
+        if self.value_from and algorithm != "ppo":
+            raise ValueError(f"value_from goes with algorithm ppo; {algorithm} has no value model")
+        if self.value_from and self.value_from not in self.reward_models:
             raise ValueError(f"value_from {self.value_from!r} is not one of the rewards")
+        names = [term.name for term in self.rewards]
+        if len(set(names)) < len(names):
+            raise ValueError(f"rewards names something twice: {names}")
         return self
+
+    @property
+    def is_rl(self) -> bool:
+        """Whether a policy is trained on rewards."""
+        return self.algorithm in RL
+
+    @property
+    def reward_models(self) -> list[str]:
+        """Names of the trained reward models among its rewards."""
+        return [term.model for term in self.rewards if term.model is not None]
 
 
 class RewardModelConfig(Strict):
@@ -260,19 +289,39 @@ class RewardSettings(EpochSettings):
     """Reward modelling with the pairwise logistic loss."""
 
 
-class PpoSettings(LoraSettings):
-    """PPO; the defaults are the published recipe (TRL 0.7.2 as used there)."""
+class RlSettings(LoraSettings):
+    """What all algorithms on rewards share; a batch is that many responses per step."""
 
     learning_rate: Rate
-    value_learning_rate: Rate | None = Field(None, description="none: the policy's")
     batch_size: Positive
-    mini_batch_size: Positive | None = None
     micro_batch_size: Positive | None = None
     steps: Positive | None = Field(None, description="none: one epoch over the prompts")
-    ppo_epochs: Positive = 1
     temperature: Rate = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: int = Field(50, ge=0, description="0 switches it off")
+    max_grad_norm: Rate = 1.0
+    tau: float | Literal["auto"] | None = Field(
+        None, description="auto: a quantile of the capped reward on gold validation responses"
+    )
+    tau_quantile: float = Field(0.5, ge=0, le=1)
+    evaluation_prompts: int = Field(200, ge=2, description="held-out prompts for the reward gain")
+    checkpoint_every: Positive = Field(10, description="steps; changes no result")
+    gradient_checkpointing: bool = False
+
+
+class PpoSettings(RlSettings):
+    """PPO; the defaults are the published recipe (TRL 0.7.2 as used there)."""
+
+    @model_validator(mode="after")
+    def _even_shares(self) -> Self:
+        if self.batch_size % self.processes:
+            raise ValueError("batch_size must be a multiple of processes")
+        return self
+
+    value_learning_rate: Rate | None = Field(None, description="none: the policy's")
+    mini_batch_size: Positive | None = None
+    processes: Positive = Field(1, description="data-parallel processes; part of the result")
+    ppo_epochs: Positive = 1
     kl_coef: float = Field(0.2, ge=0)
     kl_target: Rate = 6.0
     kl_horizon: Rate = 10000
@@ -281,10 +330,21 @@ class PpoSettings(LoraSettings):
     clip_ratio: Rate = 0.2
     clip_value: Rate = 0.2
     value_weight: Rate = 0.1
-    max_grad_norm: Rate = 1.0
     ratio_guard: Rate = 10.0
-    tau: float | None = None
-    evaluation_prompts: int = Field(200, ge=2, description="held-out prompts for the reward gain")
+
+
+class GroupSettings(RlSettings):
+    """RLOO and GRPO: several responses per prompt are each other's baseline."""
+
+    generations: int = Field(4, ge=2, description="responses per prompt")
+    kl_coef: float = Field(0.05, ge=0, description="TRL's beta")
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> Self:
+        micro = self.micro_batch_size or self.batch_size
+        if self.batch_size % self.generations or self.batch_size % micro:
+            raise ValueError("batch_size must be a multiple of generations and micro_batch_size")
+        return self
 
 
 class TrainingConfig(Strict):
@@ -294,6 +354,8 @@ class TrainingConfig(Strict):
     sft: SftSettings
     reward: RewardSettings
     ppo: PpoSettings
+    rloo: GroupSettings | None = None
+    grpo: GroupSettings | None = None
 
 
 # --- the run -------------------------------------------------------------------------------------
@@ -390,6 +452,7 @@ class RunConfig(Strict):
     training: TrainingConfig
     stages: dict[str, dict[str, float | int | str]] = {}
     threads: ThreadsConfig = ThreadsConfig()
+    trackers: list[Literal["tensorboard", "wandb"]] = ["tensorboard"]
 
     @model_validator(mode="after")
     def _no_repeats(self) -> RunConfig:

@@ -12,6 +12,7 @@ from transformers import Trainer, TrainerCallback
 
 from rllr.errors import RllrError
 from rllr.job import Job
+from rllr.layout import CHECKPOINTS
 
 LOG = "log.jsonl"
 
@@ -24,9 +25,9 @@ def common_arguments(settings: Any, seed: int, folder: Path) -> dict[str, Any]:
     """
     micro = getattr(settings, "micro_batch_size", None) or settings.batch_size
     return {
-        "output_dir": str(folder / "checkpoints"),
+        "output_dir": str(folder / CHECKPOINTS),
         "learning_rate": settings.learning_rate,
-        "num_train_epochs": settings.epochs,
+        "num_train_epochs": getattr(settings, "epochs", 1),
         "per_device_train_batch_size": micro,
         "per_device_eval_batch_size": 64,
         "gradient_accumulation_steps": settings.batch_size // micro,
@@ -73,7 +74,7 @@ def lora_config(job: Job, settings: Any, task_type: str) -> Any:
     return LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
-        lora_dropout=settings.lora_dropout,
+        lora_dropout=getattr(settings, "lora_dropout", 0.0),
         target_modules=job.config.lora_targets,
         task_type=task_type,
         modules_to_save=["score"] if task_type == "SEQ_CLS" else None,

@@ -1,4 +1,4 @@
-"""The PPO stage: from a method's declaration to a trained policy adapter and its summary.
+"""The policy stage: from a method's declaration to a trained policy adapter and its summary.
 
 Held-out reward is measured on sampled responses to validation prompts, before and after training,
 from the same random numbers: the gain is paired. Its standard error is that of the mean difference.
@@ -6,130 +6,106 @@ from the same random numbers: the gain is paired. Its standard error is that of 
 
 from __future__ import annotations
 
-import json
-import random
 import statistics
-import time
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-from rllr.config.schema import PpoSettings
-from rllr.data.examples import read_examples
+from rllr.config.schema import PpoSettings, RlSettings
 from rllr.files import write_json
 from rllr.job import Job
-from rllr.layout import SUMMARY
-from rllr.training.common import LOG
+from rllr.layout import CHECKPOINTS, SUMMARY
+from rllr.training.ppo.checkpoint import Saving
 from rllr.training.ppo.evaluate import evaluate_reward
-from rllr.training.ppo.settings import PPOSettings, PromptRow, RewardTerm
-from rllr.training.ppo.trainer import PPOResult, train_ppo
+from rllr.training.ppo.rewards import Scorer
+from rllr.training.ppo.settings import RewardTerm
+from rllr.training.ppo.trainer import PPOResult, PPOTrainer, StepCallback
+from rllr.training.ppo.world import join_world
+from rllr.training.scoring import build_scorer, ppo_settings, prompt_rows
+from rllr.training.tracking import StepLog, trackers
 
-REPORT_EVERY = 10
 
+def train_policy(job: Job, method: str, identity: str) -> dict[str, Any]:
+    """Train one method into its folder; returns (and writes) its summary.
 
-def train_policy(job: Job, method: str) -> dict[str, Any]:
-    """Train one PPO method into its folder; returns (and writes) its summary."""
-    from rllr.models.load import load_policy
+    `identity` stands for all that the run depends on: only a killed run with the same one is gone
+    on with.
+    """
+    config, to = job.project.rl(job.model, method), job.trained(method)
+    log = StepLog(to, trackers(job, method))
+    if isinstance(config, PpoSettings):
+        scorer, totals = _train_ppo(job, method, identity, log)
+    else:
+        from rllr.training.group import train_group
 
-    declared = job.project.methods[method]
-    config = job.project.ppo(job.model, method)
-    settings, terms = ppo_settings(job, config), reward_terms(job, method, config)
-    shared: dict[str, Any] = {
-        "settings": settings,
-        "terms": terms,
-        "decode": job.builder.decode,
-        "pad_id": job.builder.pad,
-        "eos_ids": [job.builder.eos],
-    }
-    to = job.trained(method)
-    result = train_ppo(
-        load_policy(job.base, job.trained(declared.start)),
-        value_from=declared.value_from or terms[0].name,
-        prompts=prompt_rows(job, "rl"),
-        on_step=StepLog(to / LOG),
-        **shared,
-    )
-    result.save_policy(to)
-    held_out = prompt_rows(job, "validation", limit=config.evaluation_prompts)
-    measure = partial(evaluate_reward, result.one_base, held_out, seed=job.seed, **shared)
-    summary = _summary(job, method, result, measure(use_policy=False), measure(use_policy=True))
+        scorer, totals = train_group(job, method, identity, log)
+    log.close()
+    scorer.one_base.save_policy(to)
+    before, after = (held_out_rewards(job, scorer, config, trained=t) for t in (False, True))
+    described = method_summary(job, method, scorer.terms)
+    summary = {**described, **gain_summary(before, after), **totals}
     write_json(to / SUMMARY, summary)
     return summary
 
 
-def ppo_settings(job: Job, config: PpoSettings) -> PPOSettings:
-    """The trainer's settings from the configuration's."""
-    renamed = {"gae_lambda", "evaluation_prompts", "tau", "micro_batch_size"}
-    return PPOSettings(
-        target_modules=tuple(job.config.lora_targets),
-        max_new_tokens=job.project.config.generation.max_new_tokens,
-        lam=config.gae_lambda,
-        micro_batch_size=config.micro_batch_size or config.batch_size,
+def help_train(job: Job, method: str, identity: str) -> None:
+    """What the other processes of a data-parallel run do: all but writing and measuring."""
+    _train_ppo(job, method, identity, lambda *_: None)
+
+
+def _train_ppo(
+    job: Job, method: str, identity: str, log: StepCallback
+) -> tuple[Scorer, dict[str, Any]]:
+    config = job.project.rl(job.model, method)
+    scorer = build_scorer(job, method, config)
+    saving = Saving(job.trained(method) / CHECKPOINTS, identity, config.checkpoint_every)
+    settings, prompts = ppo_settings(job, config), prompt_rows(job, "rl")
+    pad, world = job.builder.pad, join_world()
+    result = PPOTrainer(scorer, prompts, settings, pad, saving, world).run(log)
+    return scorer, training_summary(result)
+
+
+def held_out_rewards(job: Job, scorer: Scorer, config: RlSettings, *, trained: bool) -> list[float]:
+    """Reward of one sampled response per held-out prompt, under the policy or before training."""
+    return evaluate_reward(
+        scorer.one_base,
+        prompt_rows(job, "validation", limit=config.evaluation_prompts),
+        settings=ppo_settings(job, config),
+        terms=scorer.terms,
+        decode=scorer.decode,
+        pad_id=job.builder.pad,
+        eos_ids=scorer.eos_ids,
+        use_policy=trained,
         seed=job.seed,
-        **config.model_dump(exclude=renamed),
     )
 
 
-def reward_terms(job: Job, method: str, config: PpoSettings) -> list[RewardTerm]:
-    """The method's reward terms, each with its trained reward model and cap."""
-    return [
-        RewardTerm(
-            name=term.model,
-            adapter_path=job.trained(term.model),
-            cap=config.tau if term.cap == "tau" else term.cap,
-            weight=term.weight,
-        )
-        for term in job.project.methods[method].rewards
-    ]
-
-
-def prompt_rows(job: Job, split: str, limit: int | None = None) -> list[PromptRow]:
-    """Prompts of a split, all tasks shuffled together; at most `limit`, a seeded sample."""
-    rows = []
-    for task, folder in job.data.items():
-        schema = job.project.tasks[task]
-        examples = read_examples(folder / f"{split}.jsonl", schema, labelled=False)
-        rows += [PromptRow(job.builder.prompt(schema, example).ids) for example in examples]
-    random.Random(f"prompts/{split}").shuffle(rows)
-    return rows[:limit]
-
-
-class StepLog:
-    """Writes each step's metrics to a JSONL file and now and then a line to the job's log."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.started = time.monotonic()
-        path.write_text("")
-
-    def __call__(self, step: int, total: int, metrics: dict[str, float]) -> None:
-        """Called by the trainer after each step, counting from 1."""
-        with self.path.open("a") as stream:
-            stream.write(json.dumps({"step": step, **metrics}) + "\n")
-        if step % REPORT_EVERY == 0 or step == total:
-            left = (time.monotonic() - self.started) / step * (total - step)
-            reward, kl = metrics["reward"], metrics["kl"]
-            print(
-                f"step {step}/{total} reward {reward:.3f} KL {kl:.3f}, {left:.0f} s left",
-                flush=True,
-            )
-
-
-def _summary(
-    job: Job, method: str, result: PPOResult, before: Sequence[float], after: Sequence[float]
-) -> dict[str, Any]:
+def method_summary(job: Job, method: str, terms: Sequence[RewardTerm]) -> dict[str, Any]:
+    """What the policy was trained from and on."""
     declared = job.project.methods[method]
-    gains = [new - old for new, old in zip(after, before, strict=True)]
-    spread = statistics.stdev(gains) if len(gains) > 1 else 0.0
-    last = result.summary["last"]
     return {
         "kind": "rl",
+        "algorithm": declared.algorithm,
         "start": declared.start,
-        "reward_models": [term.model for term in declared.rewards],
+        "reward_models": declared.reward_models,
+        "caps": {term.name: term.cap for term in terms if term.cap is not None},
+    }
+
+
+def gain_summary(before: Sequence[float], after: Sequence[float]) -> dict[str, Any]:
+    """Mean held-out reward before and after, and the paired gain with its standard error."""
+    gains = [new - old for new, old in zip(after, before, strict=True)]
+    spread = statistics.stdev(gains) if len(gains) > 1 else 0.0
+    return {
         "reward_before": {"mean": statistics.fmean(before), "n": len(before)},
         "reward_after": {"mean": statistics.fmean(after), "n": len(after)},
         "reward_gain": {"mean": statistics.fmean(gains), "se": spread / len(gains) ** 0.5},
+    }
+
+
+def training_summary(result: PPOResult) -> dict[str, Any]:
+    """Totals of a PPO run."""
+    last = result.summary["last"]
+    return {
         "kl": {"final": last["kl"]},  # type: ignore[index]
         "skipped_batches": result.summary["skipped"],
         "steps": result.summary["steps"],

@@ -43,7 +43,7 @@ def put(path: Path, value: Any) -> Path:
         ({"models": ["lama2-tiny"]}, "'llama2-tiny'", "bloom-tiny"),
         ({"tasks": ["mnil"]}, "'mnli'", "appreviews"),
         ({"train_tasks": ["sst"]}, "'sst2'", "agnews"),
-        ({"methods": ["rlr"]}, "'rllr'", "sft_label"),
+        ({"methods": ["rllrr"]}, "'rllr'", "sft_label"),
         ({"context_methods": ["zeroshot"]}, "'zero_shot'", "rlhf"),
         ({"data": {"nois": 0.1}}, "'noise'", "difficulty"),
         ({"data": {"sizes": {"tset": 3}}}, "'test'", "validation"),
@@ -213,7 +213,7 @@ def test_the_models_settings_beat_the_runs_and_those_beat_the_kinds(tmp_path: Pa
     }
     project = load(raw, tmp_path)
     found = {
-        (model, method): project.ppo(model, method)
+        (model, method): project.rl(model, method)
         for model in project.models
         for method in ("rllr", "rlhf")
     }
@@ -251,7 +251,7 @@ def test_a_dumped_project_reads_back_as_itself(tmp_path: Path) -> None:
     assert read == project and read.hash == project.hash
     for stage in ("sft", "sft_label"):
         assert read.sft("mine", stage) == project.sft("mine", stage)
-    assert read.ppo("mine", "rllr_mixed") == project.ppo("mine", "rllr_mixed")
+    assert read.rl("mine", "rllr_mixed") == project.rl("mine", "rllr_mixed")
 
 
 def test_the_hash_follows_the_content_alone(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_a_policy_is_its_adapter_on_the_sft_model(rewarded: TinyRun, tmp_path: P
     from rllr import stages
 
     run = rewarded.copy(tmp_path / "copy", generation=QUICK)
-    stages.ppo(run.job(), "rllr")
+    stages.policy(run.job(), "rllr")
     model: Any = Predictor(run.job(), "rllr").model
     start = load_policy(run.job().base, run.job().trained("sft"))
     adapter = load_file(run.job().trained("rllr") / "adapter_model.safetensors")

@@ -17,7 +17,7 @@ STAGES: dict[str, Callable[[Job, str], None]] = {
     "sft": stages.sft,
     "sft_label": stages.sft,
     "rllr_rm": stages.reward,
-    "rllr": stages.ppo,
+    "rllr": stages.policy,
 }
 
 

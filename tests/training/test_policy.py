@@ -4,14 +4,18 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
+from peft import PeftModel
 from tiny_project import TASKS, TinyRun, files_of
 
 from rllr import stages
 from rllr.config.schema import PpoSettings
 from rllr.files import read_json, read_jsonl
 from rllr.layout import ADAPTER, SUMMARY
+from rllr.models.load import load_policy, load_scorer
 from rllr.training.common import LOG
-from rllr.training.policy import ppo_settings, prompt_rows, reward_terms
+from rllr.training.reward import pair_rows, score_ids
+from rllr.training.scoring import build_scorer, ppo_settings, prompt_rows
 
 MIXED = {"rllr_mixed": {"tau": 0.25, "steps": 2}}
 
@@ -20,13 +24,15 @@ MIXED = {"rllr_mixed": {"tau": 0.25, "steps": 2}}
 def mixed(rewarded: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
     """A copy with a policy trained on both rewards."""
     run = rewarded.copy(tmp_path_factory.mktemp("mixed"), stages=MIXED)
-    stages.ppo(run.job(), "rllr_mixed")
+    stages.policy(run.job(), "rllr_mixed")
     return run
 
 
 def test_every_setting_reaches_the_trainer(tuned: TinyRun) -> None:
     values = {
         "learning_rate": 1e-4,
+        "value_learning_rate": 2e-4,
+        "gradient_checkpointing": True,
         "batch_size": 12,
         "mini_batch_size": 6,
         "micro_batch_size": 3,
@@ -58,19 +64,38 @@ def test_every_setting_reaches_the_trainer(tuned: TinyRun) -> None:
     assert ppo_settings(job, whole).micro_batch_size == 12
 
 
-def test_the_mixed_reward_is_capped_at_tau(tuned: TinyRun) -> None:
-    job = tuned.but(stages=MIXED).job()
-    label, rationale = reward_terms(job, "rllr_mixed", job.project.ppo(job.model, "rllr_mixed"))
+def test_the_mixed_reward_is_capped_at_tau(rewarded: TinyRun) -> None:
+    job = rewarded.but(stages=MIXED).job()
+    config = job.project.rl(job.model, "rllr_mixed")
+    label, rationale = build_scorer(job, "rllr_mixed", config).terms
     assert (label.name, label.cap, label.weight) == ("rllr_rm", 0.25, 1)
     assert (rationale.name, rationale.cap) == ("rlhf_rm", None)
     assert label.adapter_path == job.trained("rllr_rm")
 
 
-def test_prompts_are_unlabelled_and_of_all_tasks(tuned: TinyRun) -> None:
+def test_tau_may_be_a_quantile_of_the_gold_responses_rewards(rewarded: TinyRun) -> None:
+    """Against the reward model as transformers scores with it, outside of PPO."""
+    auto = {"rllr_mixed": {"tau": "auto", "tau_quantile": 0.25}}
+    job = rewarded.but(stages=auto).job()
+    scorer = build_scorer(job, "rllr_mixed", job.project.rl(job.model, "rllr_mixed"))
+    pairs = [
+        pair
+        for task in TASKS
+        for pair in read_jsonl(job.layout.label_pairs(task) / "heldout.jsonl")
+    ]
+    alone = load_scorer(load_policy(job.base, job.trained("sft")), job.builder.pad)
+    alone = PeftModel.from_pretrained(alone, str(job.trained("rllr_rm")))
+    chosen = [row["chosen_ids"] for row in pair_rows(job, pairs)]
+    scores = torch.tensor(score_ids(alone, chosen, job.builder.pad))
+    assert scorer.terms[0].cap == pytest.approx(float(scores.quantile(0.25)), abs=1e-5)
+
+
+def test_prompts_keep_their_gold_labels_for_reward_functions(tuned: TinyRun) -> None:
     job = tuned.job()
     rows = prompt_rows(job, "rl")
     assert len(rows) == len(TASKS) * job.project.config.data.sizes.rl
-    assert all(row.gold is None for row in rows)
+    assert {row.gold.task.name for row in rows} == {job.project.tasks[t].name for t in TASKS}
+    assert all(row.gold.label is not None for row in rows)
     assert rows == prompt_rows(job, "rl")
     few = prompt_rows(job, "validation", limit=5)
     assert len(few) == 5 and few == prompt_rows(job, "validation")[:5]
@@ -94,7 +119,9 @@ def test_a_run_writes_an_adapter_its_log_and_a_summary(mixed: TinyRun) -> None:
     log = read_jsonl(folder / LOG)
     assert [row["step"] for row in log] == [1, 2]
     assert all(math.isfinite(value) for row in log for value in row.values())
+    assert {"parsed", "label_accuracy", "score/rllr_rm", "reward/rlhf_rm"} <= set(log[0])
     summary = read_json(folder / SUMMARY)
+    assert summary["caps"] == {"rllr_rm": 0.25}
     assert summary["kind"] == "rl" and summary["start"] == "sft" and summary["steps"] == 2
     assert summary["reward_models"] == ["rllr_rm", "rlhf_rm"]
 
@@ -126,6 +153,6 @@ def test_the_start_and_the_reward_models_stay_as_they_were(
 
 def test_other_tau_other_policy(mixed: TinyRun, tmp_path: Path) -> None:
     other = mixed.copy(tmp_path / "copy", stages={"rllr_mixed": {"tau": -50.0}})
-    stages.ppo(other.job(), "rllr_mixed")
+    stages.policy(other.job(), "rllr_mixed")
     weights = [run.job().trained("rllr_mixed") / ADAPTER for run in (mixed, other)]
     assert weights[0].read_bytes() != weights[1].read_bytes()

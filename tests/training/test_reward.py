@@ -15,10 +15,10 @@ from rllr.files import read_json, read_jsonl, write_jsonl
 from rllr.job import Job
 from rllr.layout import SUMMARY
 from rllr.models.load import load_policy, load_scorer
-from rllr.training.policy import ppo_settings
 from rllr.training.ppo.adapters import build_one_base
 from rllr.training.ppo.batch import Batch
 from rllr.training.reward import pair_accuracy, pair_rows, score_ids
+from rllr.training.scoring import ppo_settings
 
 
 def scorer_of(job: Job, name: str) -> Any:
@@ -131,7 +131,7 @@ def test_ppo_scores_with_the_same_reward_model(rewarded: TinyRun, name: str) -> 
     whole = [row["chosen_ids"] for row in pair_rows(job, pairs)]
     prompts = [job.builder.prompt(job.project.tasks[p["task"]], p["example"]).ids for p in pairs]
     wanted = score_ids(scorer_of(job, name), whole, job.builder.pad)
-    settings = ppo_settings(job, job.project.ppo(job.model, "rllr"))
+    settings = ppo_settings(job, job.project.rl(job.model, "rllr"))
     start = load_policy(job.base, job.trained("sft"))
     roles = build_one_base(start, settings, {"rm": job.trained(name)}, "rm")
     rows = [(p, ids[len(p) :]) for p, ids in zip(prompts, whole, strict=True)]

@@ -21,6 +21,7 @@ CUT = {
     "run": "cut",
     "models": ["llama2-tiny", "bloom-tiny"],
     "tasks": ["mr", "mnli"],
+    "trackers": [],
     "data": {"sizes": {"sft": 128, "rm": 40, "rl": 40, "validation": 24, "test": 24}},
     "pairs": {"prompts": 24, "heldout_prompts": 12},
     "training": {

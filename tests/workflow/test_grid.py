@@ -92,7 +92,7 @@ def test_a_deleted_adapter_is_trained_again_bit_for_bit(finished: Workspace) -> 
     path = trained(finished, "rllr") / "adapter_model.safetensors"
     weights = path.read_bytes()
     path.unlink()
-    assert finished.planned() == {"ppo": 1, "predict": 1, "score": 1, **REPORTING}
+    assert finished.planned() == {"policy": 1, "predict": 1, "score": 1, **REPORTING}
     finished.snakemake()
     assert path.read_bytes() == weights
     assert finished.metrics() == before
@@ -108,7 +108,7 @@ def test_a_deleted_manifest_rebuilds_its_stage_and_what_rests_on_it(finished: Wo
     path.write_text(text)
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     # rllr and rllr_mixed use this reward model; rlhf and the other model do not.
-    assert planned == {"reward_model": 1, "ppo": 2, "predict": 2, "score": 2, **REPORTING}
+    assert planned == {"reward_model": 1, "policy": 2, "predict": 2, "score": 2, **REPORTING}
     assert finished.planned() == {}
 
 

@@ -25,7 +25,7 @@ from rllr import slices
 from rllr.config.load import load
 from rllr.errors import RllrError
 from rllr.files import digest, write_json
-from rllr.job import Job
+from rllr.job import Job, gold_pairs
 from rllr.layout import ADAPTER, FULL_MODEL, TOKENIZER, Layout, base_revision
 from rllr.prune import pruned_paths
 
@@ -62,6 +62,10 @@ def methods_of(*algorithms):
     ]
 
 
+def rl_methods():
+    return [name for name, method in PROJECT.methods.items() if method.is_rl]
+
+
 def any_of(names):
     """A wildcard's pattern: one of these names, or nothing at all."""
     return "|".join(map(re.escape, map(str, names))) or "(?!)"
@@ -75,7 +79,7 @@ wildcard_constraints:
     start=any_of(methods_of("sft")),
     reward=any_of(REWARDS),
     sft_method=any_of(methods_of("sft")),
-    ppo_method=any_of(methods_of("ppo")),
+    rl_method=any_of(rl_methods()),
 
 
 # --- parameters: a stage's slice of the configuration, as a hash ---------------------------------
@@ -117,9 +121,9 @@ def reward_slice(wildcards):
     )
 
 
-def ppo_slice(wildcards):
+def policy_slice(wildcards):
     return digest(
-        slices.ppo(PROJECT, wildcards.model, wildcards.ppo_method, wildcards.unit)
+        slices.policy(PROJECT, wildcards.model, wildcards.rl_method, wildcards.unit)
     )
 
 
@@ -207,11 +211,22 @@ def reward_pairs(wildcards):
     return done(folder for group in folders.values() for folder in group)
 
 
-def ppo_stages(wildcards):
-    method = PROJECT.methods[wildcards.ppo_method]
+def policy_stages(wildcards):
+    method = PROJECT.methods[wildcards.rl_method]
     job = job_of(wildcards)
-    stages = [method.start, *(term.model for term in method.rewards)]
+    stages = [method.start, *method.reward_models]
     return [path for stage in stages for path in stage_files(job, stage)]
+
+
+def policy_pairs(wildcards):
+    """What a cap of its own choosing is chosen from."""
+    job = job_of(wildcards)
+    return done(gold_pairs(job, wildcards.rl_method))
+
+
+def policy_threads(wildcards):
+    settings = PROJECT.rl(wildcards.model, wildcards.rl_method)
+    return THREADS.training * getattr(settings, "processes", 1)
 
 
 def predicted_stages(wildcards):
@@ -245,7 +260,7 @@ def evaluation_log(stage, per_task):
 
 
 PER_TASK = PROJECT.config.scope == "per_task"
-TRAINED_METHODS = any_of(methods_of("sft", "ppo"))
+TRAINED_METHODS = any_of([*methods_of("sft"), *rl_methods()])
 UNTRAINED_METHODS = any_of(methods_of("none"))
 
 
@@ -301,7 +316,7 @@ def needed_stages():
         found[stage] = True
         if stage in PROJECT.methods:
             method = PROJECT.methods[stage]
-            queue += [method.start, *(term.model for term in method.rewards)]
+            queue += [method.start, *method.reward_models]
         else:
             queue.append(PROJECT.config.reward_models[stage].start)
     return list(found)

@@ -127,27 +127,28 @@ rule reward_model:
         " > {log} 2>&1"
 
 
-rule ppo:
+rule policy:
     input:
         base=base_of,
         data=unit_data,
-        stages=ppo_stages,
+        stages=policy_stages,
+        pairs=policy_pairs,
     output:
-        manifest=LAYOUT.trained("{model}", "{ppo_method}", "{unit}", "{seed}")
+        manifest=LAYOUT.trained("{model}", "{rl_method}", "{unit}", "{seed}")
         / "manifest.json",
-        weights=LAYOUT.trained("{model}", "{ppo_method}", "{unit}", "{seed}") / ADAPTER,
-        config=LAYOUT.trained("{model}", "{ppo_method}", "{unit}", "{seed}")
+        weights=LAYOUT.trained("{model}", "{rl_method}", "{unit}", "{seed}") / ADAPTER,
+        config=LAYOUT.trained("{model}", "{rl_method}", "{unit}", "{seed}")
         / config_of(ADAPTER),
     log:
-        LOGS / "ppo/{model}.{ppo_method}.{unit}.seed{seed}.log",
-    threads: THREADS.training
+        LOGS / "policy/{model}.{rl_method}.{unit}.seed{seed}.log",
+    threads: policy_threads
     resources:
         mem_mb=3000,
     params:
-        slice=ppo_slice,
+        slice=policy_slice,
     message:
-        "Train {wildcards.ppo_method} of {wildcards.model} with PPO on {wildcards.unit}, seed {wildcards.seed}"
+        "Train {wildcards.rl_method} of {wildcards.model} on rewards ({wildcards.unit}, seed {wildcards.seed})"
     shell:
-        f"python -m rllr ppo --config {CONFIG}"
-        " --stage {wildcards.ppo_method} --model {wildcards.model} --unit {wildcards.unit} --seed {wildcards.seed}"
+        f"python -m rllr policy --config {CONFIG}"
+        " --stage {wildcards.rl_method} --model {wildcards.model} --unit {wildcards.unit} --seed {wildcards.seed}"
         " > {log} 2>&1"

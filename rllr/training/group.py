@@ -1,0 +1,211 @@
+"""RLOO and GRPO with TRL's trainers, on this project's prompts and reward terms.
+
+Both sample several responses per prompt, which are each other's baseline; there is no value model.
+RLOO: Ahmadian et al. 2024 (arXiv 2402.14740); GRPO: Shao et al. 2024 (arXiv 2402.03300). Neither is
+in the paper. TRL's semantics hold, with these settings of ours:
+
+- prompts reach the trainer as ids (a row's number stands for it in the trainer's data set);
+- the reward is one number per response, the sum of the method's terms, scored from the sampled ids
+  by reward models that are adapters on the policy's own base; it is not normalised by running
+  moments, as these algorithms compare within a prompt's group;
+- dropout is off, and one optimiser step is taken per batch of sampled responses.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from rllr.config.schema import GroupSettings
+from rllr.errors import RllrError
+from rllr.job import Job
+from rllr.layout import CHECKPOINTS
+from rllr.training.ppo.adapters import with_rewards
+from rllr.training.ppo.batch import batch_of
+from rllr.training.ppo.rewards import Scorer, capped, combine
+from rllr.training.ppo.roles import POLICY
+from rllr.training.ppo.settings import PromptRow
+from rllr.training.scoring import prompt_rows, scorer_on
+from rllr.training.tracking import StepLog
+
+# TRL's own name for the adapter that it trains.
+TRAINED = "default"
+IDENTITY = "identity.txt"
+WHOLE = (
+    "trainer_state.json",
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state.pth",
+    "adapter_model.safetensors",
+)
+RENAMED = {
+    "completions/mean_length": "response_length",
+    "loss": "policy_loss",
+    "grad_norm": "policy_grad_norm",
+}
+LOGGED = ("reward", "reward_std", "kl", "entropy", "learning_rate", *RENAMED)
+
+
+def train_group(
+    job: Job, method: str, identity: str, log: StepLog
+) -> tuple[Scorer, dict[str, Any]]:
+    """Train one method; its scorer, with the trained policy active, and totals of the run."""
+    config = job.project.rl(job.model, method)
+    assert isinstance(config, GroupSettings)
+    folder, prompts = job.trained(method) / CHECKPOINTS, prompt_rows(job, "rl")
+    reward = _Reward(prompts, job.builder.pad)
+    trainer = _trainer(job, method, config, prompts, reward)
+    adapters = {name: job.trained(name) for name in job.project.methods[method].reward_models}
+    one_base = with_rewards(trainer.model, adapters, TRAINED)
+    reward.scorer = scorer_on(one_base, job, method, config)
+    one_base.activate(POLICY)
+    trainer.add_callback(_Steps(log, trainer.args.max_steps))
+    trainer.train(resume_from_checkpoint=_last_checkpoint(folder, identity))
+    one_base.model.eval()
+    return reward.scorer, _totals(trainer)
+
+
+class _Reward:
+    """The sum of the terms, as the reward function that TRL calls."""
+
+    __name__ = "reward"
+
+    def __init__(self, prompts: Sequence[PromptRow], pad_id: int) -> None:
+        self.prompts = prompts
+        self.pad_id = pad_id
+        self.scorer: Scorer | None = None
+
+    def __call__(
+        self, prompts: list[str], completion_ids: list[list[int]], log_metric: Any, **_: Any
+    ) -> list[float]:
+        """One reward per response; the policy's adapter is active before and after."""
+        assert self.scorer is not None
+        rows, one_base = [self.prompts[int(number)] for number in prompts], self.scorer.one_base
+        prompt_ids = [row.ids for row in rows]
+        batch = batch_of(prompt_ids, completion_ids, self.pad_id, one_base.device)
+        gold = [row.gold for row in rows]
+        raw = self.scorer(batch, gold)
+        one_base.activate(POLICY)
+        total = combine(self.scorer.terms, raw)
+        if not torch.isfinite(total).all():
+            raise RllrError("a reward is NaN or infinite; check the reward terms")
+        for term in self.scorer.terms:
+            log_metric(f"reward/{term.name}", raw[term.name].mean().item())
+            log_metric(f"score/{term.name}", capped(term, raw[term.name]).mean().item())
+        for name, value in self.scorer.observe(batch, gold).items():
+            log_metric(name, value)
+        return total.tolist()
+
+
+def _trainer(
+    job: Job, method: str, config: GroupSettings, prompts: Sequence[PromptRow], reward: _Reward
+) -> Any:
+    import trl
+    from datasets import Dataset
+
+    from rllr.models.load import load_policy, load_tokenizer
+    from rllr.training.common import lora_config
+
+    declared = job.project.methods[method]
+    kind = {"rloo": "RLOO", "grpo": "GRPO"}[declared.algorithm]
+    torch.manual_seed(job.seed)
+    return _on_ids(getattr(trl, f"{kind}Trainer"), prompts)(
+        model=load_policy(job.base, job.trained(declared.start)),
+        reward_funcs=[reward],
+        args=getattr(trl, f"{kind}Config")(**_arguments(job, method, config, len(prompts))),
+        train_dataset=Dataset.from_list([{"prompt": str(n)} for n in range(len(prompts))]),
+        processing_class=load_tokenizer(job.base),
+        peft_config=lora_config(job, config, "CAUSAL_LM"),
+    )
+
+
+def _on_ids(base: type, prompts: Sequence[PromptRow]) -> type:
+    """TRL's trainer, taking a prompt's ids where it would tokenise text."""
+
+    class OnIds(base):
+        def _tokenize_prompts(self, numbers: list[str]) -> tuple[list[list[int]], None, dict]:
+            return [prompts[int(number)].ids for number in numbers], None, {}
+
+        def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+            """The trained adapter alone: reward models have their own files."""
+            to = output_dir or self.args.output_dir
+            self.model.save_pretrained(to, selected_adapters=[TRAINED])
+
+    return OnIds
+
+
+def _arguments(job: Job, method: str, config: GroupSettings, prompts: int) -> dict[str, Any]:
+    from rllr.training.common import common_arguments
+
+    steps = config.steps or max(1, prompts * config.generations // config.batch_size)
+    shared = common_arguments(config, job.seed, job.trained(method))
+    return shared | {
+        "max_steps": steps,
+        "warmup_steps": 0,
+        "max_grad_norm": config.max_grad_norm,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "num_generations": config.generations,
+        "max_completion_length": job.project.config.generation.max_new_tokens,
+        "temperature": config.temperature,
+        "top_p": config.top_p,
+        "top_k": config.top_k,
+        "beta": config.kl_coef,
+        "disable_dropout": True,
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": config.checkpoint_every,
+        "save_total_limit": 1,
+    }
+
+
+def _last_checkpoint(folder: Path, identity: str) -> str | None:
+    """The newest whole checkpoint of this very run; all others are removed."""
+    mark = folder / IDENTITY
+    if not (mark.exists() and mark.read_text() == identity):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        mark.write_text(identity)
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    whole = [path for path in found if all((path / name).exists() for name in WHOLE)]
+    for path in found:
+        if path not in whole:
+            shutil.rmtree(path)
+    return str(whole[-1]) if whole else None
+
+
+def _totals(trainer: Any) -> dict[str, Any]:
+    """Totals from the trainer's own history, which a resumed run has whole."""
+    rows = [row for row in trainer.state.log_history if "reward" in row]
+    mean_lengths = sum(row["completions/mean_length"] for row in rows)
+    return {
+        "kl": {"final": rows[-1].get("kl")},
+        "skipped_batches": 0,
+        "steps": trainer.state.global_step,
+        "response_tokens": round(mean_lengths * trainer.args.generation_batch_size),
+    }
+
+
+class _Steps(TrainerCallback):
+    """Hands each step's metrics to the log, under the names that PPO uses."""
+
+    def __init__(self, log: StepLog, total: int) -> None:
+        self.log = log
+        self.total = total
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """Called by the trainer after each step."""
+        if logs and "reward" in logs:
+            own = {name for name in logs if name.startswith(("reward/", "score/"))}
+            own |= {"parsed", "label_accuracy", *LOGGED} & set(logs)
+            metrics = {RENAMED.get(name, name): float(logs[name]) for name in sorted(own)}
+            self.log(state.global_step, self.total, {"kl": 0.0, **metrics})
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Nothing needs the pickled arguments."""
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        (folder / "training_args.bin").unlink(missing_ok=True)
