@@ -135,9 +135,8 @@ def _load_curves(analysis: Analysis) -> tuple[list[str], dict[str, dict[str, Cur
 
 def _line(axes: Any, steps: Any, values: Any, style: Style) -> None:
     axes.plot(steps, values, color=style.colour, alpha=0.25, linewidth=0.8)
-    axes.plot(
-        steps, rolling_mean(np.asarray(values)), style.line, color=style.colour, linewidth=1.5
-    )
+    smooth = rolling_mean(np.asarray(values))
+    axes.plot(steps, smooth, linestyle=style.line, color=style.colour, linewidth=1.5)
 
 
 DRAWINGS: dict[str, Callable[[Analysis], Figure]] = {

@@ -8,6 +8,8 @@ in the paper. TRL's semantics hold, with these settings of ours:
 - the reward is one number per response, the sum of the method's terms, scored from the sampled ids
   by reward models that are adapters on the policy's own base; it is not normalised by running
   moments, as these algorithms compare within a prompt's group;
+- KL is estimated as TRL does: by the log-ratio for RLOO, by ratio - 1 - log-ratio for GRPO; it is
+  shown per response, as for PPO;
 - dropout is off, and one optimiser step is taken per batch of sampled responses.
 """
 
@@ -178,12 +180,17 @@ def _last_checkpoint(folder: Path, identity: str) -> str | None:
     return str(whole[-1]) if whole else None
 
 
+def response_kl(logs: dict[str, float]) -> float:
+    """KL of a response in nats, as PPO reports it; TRL logs the mean over tokens (0 without KL)."""
+    return float(logs.get("kl", 0.0) * logs["completions/mean_length"])
+
+
 def _totals(trainer: Any) -> dict[str, Any]:
     """Totals from the trainer's own history, which a resumed run has whole."""
     rows = [row for row in trainer.state.log_history if "reward" in row]
     mean_lengths = sum(row["completions/mean_length"] for row in rows)
     return {
-        "kl": {"final": rows[-1].get("kl")},
+        "kl": {"final": response_kl(rows[-1])},
         "skipped_batches": 0,
         "steps": trainer.state.global_step,
         "response_tokens": round(mean_lengths * trainer.args.generation_batch_size),
@@ -203,7 +210,8 @@ class _Steps(TrainerCallback):
             own = {name for name in logs if name.startswith(("reward/", "score/"))}
             own |= {"parsed", "label_accuracy", *LOGGED} & set(logs)
             metrics = {RENAMED.get(name, name): float(logs[name]) for name in sorted(own)}
-            self.log(state.global_step, self.total, {"kl": 0.0, **metrics})
+            metrics["kl"] = response_kl(logs)
+            self.log(state.global_step, self.total, metrics)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Nothing needs the pickled arguments."""

@@ -63,3 +63,16 @@ def test_methods_of_a_run_look_different() -> None:
     styles = styles_of(["sft_label", "sft", "rlhf", "rllr", "rllr_mixed", "dpo", "rloo"])
     for attribute in ("colour", "marker"):
         assert len({getattr(style, attribute) for style in styles.values()}) == 7
+
+
+def test_curves_of_methods_of_ones_own_are_drawn(run: SyntheticRun, tmp_path: Path) -> None:
+    """Their line styles are dash patterns, not names."""
+    methods = ["rllr", "mine", "another", "third"]
+    for method in methods:
+        run.accuracy("llama", method, 3)
+        rows = [{"step": step, "reward": 1.0, "kl": 0.0} for step in (1, 2)]
+        path = f"trained/llama/{method}/mixture/seed0/log.jsonl"
+        run.write(path, "".join(json.dumps(row) + "\n" for row in rows))
+    write_figures(run.folder, tmp_path)
+    drawn = (tmp_path / "reward_curves.svg").read_text()
+    assert drawn.count("stroke-dasharray") >= 2 * 3

@@ -14,7 +14,7 @@ from rllr import stages
 from rllr.files import read_json, read_jsonl, sha256
 from rllr.layout import ADAPTER, CHECKPOINTS, SUMMARY
 from rllr.training.common import LOG
-from rllr.training.group import _on_ids, _Reward
+from rllr.training.group import _on_ids, _Reward, response_kl
 from rllr.training.ppo.batch import batch_of
 from rllr.training.scoring import build_scorer, prompt_rows
 
@@ -78,6 +78,11 @@ def test_a_broken_run_ends_in_the_same_bits(
     one, other = (sha256(job.trained(method) / ADAPTER) for job in (whole, broken))
     assert one == other
     assert [row["step"] for row in read_jsonl(broken.trained(method) / LOG)] == [1, 2, 3, 4]
+
+
+def test_kl_is_shown_per_response() -> None:
+    assert response_kl({"kl": 0.02, "completions/mean_length": 10.0}) == pytest.approx(0.2)
+    assert response_kl({"completions/mean_length": 10.0}) == 0
 
 
 def test_rewards_are_those_of_ppo(grouped: TinyRun) -> None:
