@@ -74,7 +74,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         env={"PYTHONPATH": f"{HERE.parent}:{HERE.parents[3]}", "PATH": "", "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    return [alone, *(torch.load(folder / f"rank{rank}of2.pt") for rank in range(2))]
+    return [
+        alone,
+        *(torch.load(folder / f"rank{rank}of2.pt", weights_only=True) for rank in range(2)),
+    ]
 
 
 def test_two_processes_have_the_gradients_of_one(found: list[dict[str, Any]]) -> None:
