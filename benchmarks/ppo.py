@@ -7,13 +7,17 @@ Each row runs in a process of its own, one after the other. Random-weight Llama;
 of 64 tokens, responses of exactly 64, micro-batch 8, one PPO epoch, one mini-batch, LoRA r 16 on q
 and v, fp32, two threads, full-softmax sampling. Reported: samples per second (median step after the
 first) and peak resident memory above that after imports. `trl_full` trains all of the value model
-(TRL's default), `trl_lora` a LoRA on it, as ours.
+(TRL's default), `trl_lora` a LoRA on it, as ours. `ours_exact` is ours with the C library told to
+hand every freed block back to the system, which costs page faults: its peak is the memory that the
+step needs, the others' has the gaps that the allocator leaves. Each library runs as its users run it:
+our rows with the allocator settings of our own jobs, TRL's with the C library's defaults.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -30,9 +34,11 @@ SHAPES = {
     "large": {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12}
     | {"num_attention_heads": 12, "vocab_size": 32000},
 }
-ROWS = ("ours", "trl_lora", "trl_full")
+ROWS = ("ours", "ours_exact", "trl_lora", "trl_full")
 TARGETS = ["q_proj", "v_proj"]
 PAD, EOS = 0, 2
+OURS = {"GLIBC_TUNABLES": "glibc.malloc.tcache_max=0"}  # as workflow/rules/common.smk sets it
+ENVIRONMENT = {"ours": OURS, "ours_exact": OURS | {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}}
 
 
 def main() -> None:
@@ -47,7 +53,7 @@ def main() -> None:
     if options.row:
         print(json.dumps(measure(options.row, options.shape[0], options.steps)))
         return
-    rows = [row for row in options.rows if row == "ours" or options.trl_python]
+    rows = [row for row in options.rows if row.startswith("ours") or options.trl_python]
     for shape in options.shape:
         found = {row: _in_process(row, shape, options) for row in rows}
         _print(shape, found)
@@ -55,9 +61,10 @@ def main() -> None:
 
 def _in_process(row: str, shape: str, options: argparse.Namespace) -> dict[str, Any]:
     ours = [sys.executable, "-m", "benchmarks.ppo"]
-    command = ours if row == "ours" else [str(options.trl_python), __file__]
+    command = ours if row.startswith("ours") else [str(options.trl_python), __file__]
     command += ["--row", row, "--shape", shape, "--steps", str(options.steps)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = os.environ | ENVIRONMENT.get(row, {})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         sys.exit(f"{row}: {done.stderr}")
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -70,7 +77,7 @@ def _print(shape: str, found: dict[str, dict[str, Any]]) -> None:
         rate = BATCH / result["step_seconds"]
         speed, memory = ours["step_seconds"] / result["step_seconds"], result["peak_mib"]
         print(
-            f"{row:9s} {result['step_seconds']:8.2f} s/step {rate:7.2f} samples/s "
+            f"{row:10s} {result['step_seconds']:8.2f} s/step {rate:7.2f} samples/s "
             f"({1 / speed:5.2f} x as long as ours) {memory:7.0f} MiB "
             f"(ours is {ours['peak_mib'] / memory:4.2f} x of it)"
         )
@@ -82,7 +89,8 @@ def measure(row: str, shape: str, steps: int) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(THREADS)
-    run = _prepare_ours(shape, steps) if row == "ours" else _prepare_trl(shape, steps, row)
+    ours = row.startswith("ours")
+    run = _prepare_ours(shape, steps) if ours else _prepare_trl(shape, steps, row)
     before = _resident_mib()
     seconds, more = run()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before

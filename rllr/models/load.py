@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 # From glibc's malloc.h.
+M_MXFAST = 1
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 
@@ -43,11 +44,17 @@ def _keep_freed_memory() -> None:
     """Ask glibc to reuse freed blocks instead of handing each back to the system.
 
     A step on a CPU frees and allocates the same large tensors again and again; the page faults took
-    more than half of a tiny model's training time.
+    more than half of a tiny model's training time. Blocks of some size still go back, and small
+    ones do not settle in the gaps between large ones (nor in a cache of each thread, which
+    workflow/rules/common.smk turns off), else a large model's step takes twice the memory. Who sets
+    MALLOC_MMAP_THRESHOLD_ has chosen otherwise: more page faults for less memory.
     """
+    if "MALLOC_MMAP_THRESHOLD_" in os.environ:
+        return
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(M_MXFAST, 0)
+        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
         libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
 
 

@@ -2,8 +2,8 @@
 
 Peak = base weights + adapters and heads + optimiser states and gradients + whichever is larger of
 the key-value cache of a rollout and the activations of one training micro-batch. Activations are
-counted, not estimated: one micro-batch of the largest size goes forward, and what autograd keeps
-for the backward pass is added up.
+counted, not estimated: one row of the largest size goes forward, what autograd keeps for the
+backward pass is added up, and every row of a micro-batch takes as much.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from rllr.training.ppo.batch import batch_of
-from rllr.training.ppo.core import token_logprobs
 from rllr.training.ppo.roles import POLICY, VALUE, OneBase
 from rllr.training.ppo.settings import PPOSettings
 
 MOMENTS = 2  # of AdamW, each as large as the parameter
-LOGIT_COPIES = 3  # beside the saved one: exponentials, the entropy's product, the gradient
+LOGIT_COPIES = 4  # themselves, exponentials, the entropy's product, the gradient
 
 
 def account(one_base: OneBase, settings: PPOSettings, prompt_tokens: int) -> dict[str, int]:
@@ -57,15 +56,14 @@ def _cache_bytes(one_base: OneBase, settings: PPOSettings, prompt_tokens: int) -
     rows = min(settings.rollout_batch_size or settings.batch_size, settings.batch_size)
     tokens = rows * (prompt_tokens + settings.max_new_tokens)
     width = one_base.lm_head.weight.element_size()
-    # One layer's cache is there twice while a token is appended to it.
-    return 2 * (config.num_hidden_layers + 1) * heads * size * tokens * width
+    return 2 * config.num_hidden_layers * heads * size * tokens * width
 
 
 def _activation_bytes(one_base: OneBase, settings: PPOSettings, prompt_tokens: int) -> int:
-    """What autograd keeps of the policy's pass over one micro-batch, and the logits' copies."""
+    """What autograd keeps of the policy's pass over one micro-batch, and a piece's logits."""
     rows = min(settings.micro_batch_size, settings.mini_size)
-    prompts, responses = [[1] * prompt_tokens] * rows, [[1] * settings.max_new_tokens] * rows
-    batch = batch_of(prompts, responses, 0, one_base.device)
+    row = [1] * prompt_tokens, [1] * settings.max_new_tokens
+    batch = batch_of(*([ids] for ids in row), 0, one_base.device)
     parameters = {p.untyped_storage().data_ptr() for p in one_base.model.parameters()}
     kept: dict[int, int] = {}
 
@@ -73,11 +71,11 @@ def _activation_bytes(one_base: OneBase, settings: PPOSettings, prompt_tokens: i
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in parameters:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # itself, it would hold its own graph, and neither be ever freed
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        logits = one_base.policy_logits(batch)
-        loss = token_logprobs(logits, batch.tokens).sum()
-    size = logits.numel() * logits.element_size()
-    del loss
-    return sum(kept.values()) + LOGIT_COPIES * size
+        states = one_base.policy_states(batch)
+    tokens = rows * len(states)
+    piece = range(tokens)[one_base.pieces(tokens)[0]]
+    logits = len(piece) * one_base.lm_head.weight.shape[0] * torch.float32.itemsize
+    return rows * sum(kept.values()) + LOGIT_COPIES * logits

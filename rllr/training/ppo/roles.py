@@ -29,6 +29,10 @@ from rllr.files import atomic
 from rllr.training.ppo.batch import Batch, position_ids
 from rllr.training.ppo.core import token_logprobs
 
+# Logits are made for so many tokens at a time that they have this many elements (16 MiB): those of a
+# whole micro-batch, and what a loss keeps of them, would be the largest part of a step's memory.
+LOGIT_ELEMENTS = 1 << 22
+
 POLICY = "policy"
 VALUE = "value"
 REFERENCE = "reference"
@@ -94,11 +98,14 @@ class OneBase:
             self._parameters[role] = adapter + head
         return self._parameters[role]
 
-    def backward(self, role: str, loss: Tensor) -> None:
-        """Backpropagate a loss computed under `role`; RuntimeError if that role is not active."""
+    def backward(self, role: str, output: Tensor, gradient: Tensor | None = None) -> None:
+        """Backpropagate from `output`, a loss or states with their gradient, computed under `role`.
+
+        RuntimeError: that role is not active, or not every parameter of it took part.
+        """
         if self._active != role:
             raise RuntimeError(f"backward for {role!r} while {self._active!r} is active")
-        loss.backward()
+        output.backward(gradient)
         if any(parameter.grad is None for parameter in self.parameters(role)):
             raise RuntimeError(
                 f"backward for {role!r} left some of its parameters without gradient"
@@ -135,22 +142,30 @@ class OneBase:
             for module in active:
                 module.training = False
 
-    def policy_logits(self, batch: Batch) -> Tensor:
-        """The policy's logits for every response token, (N, V); the policy stays active."""
+    def policy_states(self, batch: Batch) -> Tensor:
+        """What the policy's logits of the response tokens are made of, (N, H); it stays active."""
         self.activate(POLICY)
-        return self.logits(self._states_before(batch))
+        return self._states_before(batch)
+
+    def pieces(self, count: int) -> list[slice]:
+        """Slices of `count` response tokens, each small enough for its logits."""
+        size = max(1, LOGIT_ELEMENTS // self.lm_head.weight.shape[0])
+        return [slice(start, start + size) for start in range(0, count, size)]
 
     @torch.no_grad()
     def policy_logprobs(self, batch: Batch) -> Tensor:
         """log pi(token) of the full softmax under the policy: (B, T)."""
-        return batch.spread(token_logprobs(self.policy_logits(batch), batch.tokens))
+        return self._logprobs(self.policy_states(batch), batch)
 
     @torch.no_grad()
     def reference_logprobs(self, batch: Batch) -> Tensor:
         """log pi(token) of the full softmax under the base: (B, T)."""
         with self.reference():
-            logits = self.logits(self._states_before(batch))
-        return batch.spread(token_logprobs(logits, batch.tokens))
+            return self._logprobs(self._states_before(batch), batch)
+
+    def _logprobs(self, states: Tensor, batch: Batch) -> Tensor:
+        pairs = [(states[piece], batch.tokens[piece]) for piece in self.pieces(len(states))]
+        return batch.spread(torch.cat([token_logprobs(self.logits(s), t) for s, t in pairs]))
 
     def token_values(self, batch: Batch) -> Tensor:
         """The value before each response token, (N); the value adapter stays active."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from rllr.training.ppo.batch import Batch, left_pad
+from rllr.training.ppo.cache import make_cache
 from rllr.training.ppo.core import token_logprobs
 from rllr.training.ppo.finite import NotFiniteError
 from rllr.training.ppo.roles import OneBase
@@ -47,8 +48,21 @@ class Sampler:
             raise NotFiniteError("a logit", where, None)
         if self.top_p < 1.0:  # words are sorted: keep those before which less than top_p lies
             probabilities = probabilities * (probabilities.cumsum(-1) - probabilities < self.top_p)
-        drawn = torch.multinomial(probabilities, 1, generator=generator)
+        drawn = draw_index(probabilities, generator)
         return drawn if words is None else words.gather(1, drawn)
+
+
+def draw_index(weights: Tensor, generator: torch.Generator) -> Tensor:
+    """One index per row with probability proportional to its weight, (B, n) -> (B, 1).
+
+    By inverting the cumulative sum: one random number per row. `torch.multinomial` takes one per
+    weight, a tenth of a decoding step for 32,000 words on a CPU.
+    """
+    sums = weights.double().cumsum(-1)
+    total = sums[:, -1:]
+    point = torch.rand(total.shape, generator=generator, dtype=sums.dtype, device=sums.device)
+    below = torch.nextafter(total, torch.zeros_like(total))  # an index of weight 0 is never drawn
+    return torch.searchsorted(sums, (point * total).minimum(below), right=True)
 
 
 @dataclass(frozen=True)
@@ -119,10 +133,10 @@ def sample(
     width = ids.shape[1]
     eos = torch.tensor(sampler.eos_ids, dtype=torch.long, device=ids.device)
     alive = torch.ones(len(prompts), dtype=torch.bool, device=ids.device)
-    cache, fresh, logprobs = None, ids, []
+    cache = make_cache(one_base.config, width + sampler.max_new_tokens)
+    fresh, logprobs = ids, []
     while ids.shape[1] - width < sampler.max_new_tokens and alive.any():
         output = one_base.hidden(fresh, attention, past_key_values=cache, use_cache=True)
-        cache = output.past_key_values
         logits = one_base.logits(output.last_hidden_state[:, -1])
         fresh = sampler.draw(logits, generator, where)
         logprobs.append(token_logprobs(logits, fresh[:, 0]))

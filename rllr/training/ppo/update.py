@@ -76,23 +76,41 @@ class Updater:
         return {**policy, **value, "skipped": 0.0}
 
     def policy_gradient(self, mini: Experience, where: str) -> Metrics:
-        """Leave the clipped policy loss's gradient in the policy's parameters."""
+        """Leave the clipped policy loss's gradient in the policy's parameters.
+
+        Logits are made, and their gradient taken back to the hidden states, a few tokens at a time;
+        one backward pass through the decoder follows. Nothing is computed twice.
+        """
         self.optimizers[POLICY].zero_grad()
         tokens, sums = self.world.sum(mini.batch.mask.sum()), _Sums(POLICY_SUMS)
         for micro in self._micro_batches(mini):
-            logits = self.one_base.policy_logits(micro.batch)
-            logprobs, mask = token_logprobs(logits, micro.batch.tokens), micro.batch.mask
-            require_finite(logprobs, "log-probability", where, micro.batch)
-            change = logprobs - micro.logprobs[mask]
-            ratio = change.clamp(max=LOG_RATIO_LIMIT).exp()
-            losses = policy_losses(ratio, micro.advantages[mask], self.settings.clip_ratio)
-            self.one_base.backward(POLICY, losses.sum() / tokens)
-            with torch.no_grad():
-                outside = (ratio - 1).abs() > self.settings.clip_ratio
-                sums.add(policy_loss=losses, ratio=ratio, clip_fraction=outside)
-                sums.add(approximate_kl=0.5 * change.square(), entropy=entropy(logits))
+            states = self.one_base.policy_states(micro.batch)
+            gradient = torch.empty_like(states)
+            for piece in self.one_base.pieces(len(states)):
+                leaf = states[piece].detach().requires_grad_()
+                loss = self._policy_loss(leaf, micro, piece, sums, where)
+                (loss / tokens).backward()
+                gradient[piece] = leaf.grad
+            self.one_base.backward(POLICY, states, gradient)
         self._add_gradients(POLICY)
         return sums.over(tokens, self.world)
+
+    def _policy_loss(
+        self, states: Tensor, micro: Experience, piece: slice, sums: _Sums, where: str
+    ) -> Tensor:
+        """The loss summed over a piece of a micro-batch's tokens, whose states (n, H) are given."""
+        mask, clip = micro.batch.mask, self.settings.clip_ratio
+        logits = self.one_base.logits(states)
+        logprobs = token_logprobs(logits, micro.batch.tokens[piece])
+        require_finite(logprobs, "log-probability", where, micro.batch)
+        change = logprobs - micro.logprobs[mask][piece]
+        ratio = change.clamp(max=LOG_RATIO_LIMIT).exp()
+        losses = policy_losses(ratio, micro.advantages[mask][piece], clip)
+        with torch.no_grad():
+            outside = (ratio - 1).abs() > clip
+            sums.add(policy_loss=losses, ratio=ratio, clip_fraction=outside)
+            sums.add(approximate_kl=0.5 * change.square(), entropy=entropy(logits))
+        return losses.sum()
 
     def value_gradient(self, mini: Experience, where: str) -> Metrics:
         """Leave the weighted value loss's gradient in the value model's parameters."""

@@ -97,7 +97,7 @@ def test_roles_share_no_trainable_parameter_and_the_base_is_frozen(tmp_path: Pat
 def test_backward_after_a_switch_is_refused(tmp_path: Path) -> None:
     roles = one_base("llama", tmp_path)
     batch = _batch(roles)
-    loss = roles.policy_logits(batch).sum()
+    loss = roles.policy_states(batch).sum()
     roles.values(batch)
     with pytest.raises(RuntimeError, match="'policy' while 'value' is active"):
         roles.backward(POLICY, loss)
@@ -112,7 +112,7 @@ def test_backward_after_a_switch_is_refused(tmp_path: Path) -> None:
 def test_dropout_is_off_in_every_pass(tmp_path: Path) -> None:
     roles = one_base("bloom", tmp_path)
     batch = _batch(roles)
-    assert torch.equal(roles.policy_logits(batch), roles.policy_logits(batch))
+    assert torch.equal(roles.policy_states(batch), roles.policy_states(batch))
     assert torch.equal(roles.token_values(batch), roles.token_values(batch))
 
 

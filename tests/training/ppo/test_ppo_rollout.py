@@ -14,7 +14,7 @@ from rllr.errors import RllrError
 from rllr.training.ppo.batch import Batch, left_pad, position_ids
 from rllr.training.ppo.randomness import generator_for, prompt_order
 from rllr.training.ppo.roles import POLICY, OneBase
-from rllr.training.ppo.rollout import Rollout, Sampler, sample, sample_grouped
+from rllr.training.ppo.rollout import Rollout, Sampler, draw_index, sample, sample_grouped
 
 
 def _sample(roles: OneBase, how: Sampler, count: int = 5) -> Rollout:
@@ -105,6 +105,17 @@ def test_draws_follow_the_distribution_that_transformers_would_sample(
     expected = warpers(torch.zeros(1, 1), logits).softmax(-1)[0]
     assert torch.equal(frequency > 0, expected > 0)
     assert torch.allclose(frequency, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("point", [0.0, 0.3, 1 - 2**-53])
+def test_an_index_without_weight_is_never_drawn(
+    point: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at either end of the unit interval either, which a random number nearly never hits."""
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, point).double())
+    weights = torch.tensor([[0.0, 0.4, 0.0, 0.6, 0.0], [0.0, 0.0, 1e-30, 0.0, 0.0]])
+    drawn = draw_index(weights, generator_for(0))
+    assert drawn.tolist() == [[3 if point > 0.5 else 1], [2]]
 
 
 def test_logits_that_are_not_finite_are_named(tmp_path: Path) -> None:

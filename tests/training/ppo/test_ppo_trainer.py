@@ -103,9 +103,10 @@ def test_the_saved_policy_is_the_trained_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_the_reward_rises_to_near_its_optimum(arch: str) -> None:
-    _, rewards, _ = _learn(arch)
+    """Without a KL penalty, under which the optimum would be another one."""
+    _, rewards, _ = _learn(arch, steps=40, kl_coef=0.0)
     assert rewards[0] < 0.1
-    assert sum(rewards[-3:]) / 3 > 0.9  # the optimum is 1
+    assert sum(rewards[-3:]) / 3 > 0.95  # the optimum is 1
 
 
 def test_a_huge_kl_coefficient_holds_the_policy() -> None:
@@ -118,7 +119,7 @@ def test_a_huge_kl_coefficient_holds_the_policy() -> None:
 
 def test_without_reward_the_policy_stays_near_the_reference() -> None:
     nothing = [RewardTerm("nothing", function=lambda texts, gold: [0.0] * len(texts))]
-    _, history = _train("llama", nothing, steps=40, learning_rate=1e-4, batch_size=12)
+    _, history = _train("llama", nothing, steps=100, learning_rate=1e-4, batch_size=12)
     assert all(abs(metrics["kl"]) < 0.01 for *_, metrics in history)
 
 
@@ -191,7 +192,7 @@ def test_prompts_that_cannot_be_used_are_refused() -> None:
 
 def test_held_out_rewards_compare_base_and_policy_prompt_by_prompt() -> None:
     still, *_ = _learn("mistral", steps=1, learning_rate=0.0)
-    moved, *_ = _learn("mistral", steps=8)
+    moved, *_ = _learn("mistral", steps=20, kl_coef=0.0)
 
     def rewards(result: PPOResult, use_policy: bool, seed: int = 0) -> list[float]:
         return evaluate_reward(

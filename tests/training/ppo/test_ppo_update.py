@@ -116,6 +116,23 @@ def test_gradients_do_not_depend_on_the_micro_batch(tmp_path: Path) -> None:
     assert torch.allclose(found[0], found[2], atol=1e-6)
 
 
+def test_logits_made_piece_by_piece_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roles, found = one_base("llama", tmp_path), []
+    data, updater = _experience(roles), Updater(roles, settings("llama"))
+    for tokens in (1000, 3):
+        monkeypatch.setattr("rllr.training.ppo.roles.LOGIT_ELEMENTS", tokens * VOCAB + 1)
+        assert len(roles.pieces(10)) == (1 if tokens == 1000 else 4)
+        stats = updater.policy_gradient(data, "test")
+        gradient = torch.cat([p.grad.flatten() for p in roles.parameters(POLICY)])
+        found.append((stats, gradient, roles.reference_logprobs(data.batch)))
+    (stats, whole, logprobs), (stats_again, pieces, logprobs_again) = found
+    assert stats_again == pytest.approx(stats, rel=1e-5)
+    assert torch.allclose(whole, pieces, rtol=1e-4, atol=1e-7)
+    assert torch.allclose(logprobs, logprobs_again, atol=1e-6)
+
+
 def _weights(roles: OneBase) -> torch.Tensor:
     both = roles.parameters(POLICY) + roles.parameters(VALUE)
     return torch.cat([parameter.detach().flatten().clone() for parameter in both])
