@@ -9,8 +9,8 @@ and v, fp32, two threads, full-softmax sampling. Reported: samples per second (m
 first) and peak resident memory above that after imports. `trl_full` trains all of the value model
 (TRL's default), `trl_lora` a LoRA on it, as ours. `ours_exact` is ours with the C library told to
 hand every freed block back to the system, which costs page faults: its peak is the memory that the
-step needs, the others' has the gaps that the allocator leaves. Each library runs as its users run it:
-our rows with the allocator settings of our own jobs, TRL's with the C library's defaults.
+step needs, the others' has the gaps that the allocator leaves. Each library runs as its users run
+it: our rows with the allocator settings of our own jobs, TRL's with the C library's defaults.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def train_group(
     trainer = _trainer(job, method, config, prompts, reward)
     adapters = {name: job.trained(name) for name in job.project.methods[method].reward_models}
     one_base = with_rewards(trainer.model, adapters, TRAINED)
-    reward.scorer = scorer_on(one_base, job, method, config)
+    reward.scorer = scorer_on(one_base, job, method, config, prompts)
     one_base.activate(POLICY)
     trainer.add_callback(_Steps(log, trainer.args.max_steps))
     trainer.train(resume_from_checkpoint=_last_checkpoint(folder, identity))

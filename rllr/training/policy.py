@@ -56,10 +56,10 @@ def _train_ppo(
     job: Job, method: str, identity: str, log: StepCallback
 ) -> tuple[Scorer, dict[str, Any]]:
     config = job.project.rl(job.model, method)
-    scorer = build_scorer(job, method, config)
+    prompts = prompt_rows(job, "rl")
+    scorer = build_scorer(job, method, config, prompts)
     saving = Saving(job.trained(method) / CHECKPOINTS, identity, config.checkpoint_every)
-    settings, prompts = ppo_settings(job, config), prompt_rows(job, "rl")
-    pad, world = job.builder.pad, join_world()
+    settings, pad, world = ppo_settings(job, config), job.builder.pad, join_world()
     result = PPOTrainer(scorer, prompts, settings, pad, saving, world).run(log)
     return scorer, training_summary(result)
 

@@ -17,7 +17,7 @@ from rllr.training.ppo.settings import PPOSettings, PromptRow, RewardTerm
 from rllr.training.tau import cap_at_quantile
 
 
-def build_scorer(job: Job, method: str, config: RlSettings) -> Scorer:
+def build_scorer(job: Job, method: str, config: RlSettings, prompts: Sequence[PromptRow]) -> Scorer:
     """The frozen start with its roles, and the method's reward terms on it, caps known."""
     from rllr.models.load import load_policy
 
@@ -26,18 +26,20 @@ def build_scorer(job: Job, method: str, config: RlSettings) -> Scorer:
     value_from = declared.value_from or next(iter(adapters), None)
     start = load_policy(job.base, job.trained(declared.start))
     one_base = build_one_base(start, ppo_settings(job, config), adapters, value_from)
-    return scorer_on(one_base, job, method, config)
+    return scorer_on(one_base, job, method, config, prompts)
 
 
-def scorer_on(one_base: OneBase, job: Job, method: str, config: RlSettings) -> Scorer:
-    """The method's reward terms on roles that are there."""
+def scorer_on(
+    one_base: OneBase, job: Job, method: str, config: RlSettings, prompts: Sequence[PromptRow]
+) -> Scorer:
+    """The method's reward terms on roles that are there, for training on `prompts`."""
     return Scorer(
         one_base,
         reward_terms(job, method, config, one_base),
         job.builder.decode,
         (job.builder.eos,),
         ppo_settings(job, config).scoring_size,
-        watched(prompt_rows(job, "rl")),
+        watched(prompts),
     )
 
 

@@ -89,7 +89,7 @@ def test_rewards_are_those_of_ppo(grouped: TinyRun) -> None:
     job = grouped.job()
     rows = prompt_rows(job, "rl")[:4]
     responses = [[5, 6, job.builder.eos], [7], [8, 9, 10, 11], [job.builder.eos]]
-    scorer = build_scorer(job, "rllr", job.project.rl(job.model, "rllr"))
+    scorer = build_scorer(job, "rllr", job.project.rl(job.model, "rllr"), rows)
     batch = batch_of([row.ids for row in rows], responses, job.builder.pad)
     expected = scorer(batch, [row.gold for row in rows])["rllr_rm"]
     reward = _Reward(rows, job.builder.pad)

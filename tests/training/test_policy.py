@@ -67,7 +67,7 @@ def test_every_setting_reaches_the_trainer(tuned: TinyRun) -> None:
 def test_the_mixed_reward_is_capped_at_tau(rewarded: TinyRun) -> None:
     job = rewarded.but(stages=MIXED).job()
     config = job.project.rl(job.model, "rllr_mixed")
-    label, rationale = build_scorer(job, "rllr_mixed", config).terms
+    label, rationale = build_scorer(job, "rllr_mixed", config, prompt_rows(job, "rl")).terms
     assert (label.name, label.cap, label.weight) == ("rllr_rm", 0.25, 1)
     assert (rationale.name, rationale.cap) == ("rlhf_rm", None)
     assert label.adapter_path == job.trained("rllr_rm")
@@ -77,7 +77,8 @@ def test_tau_may_be_a_quantile_of_the_gold_responses_rewards(rewarded: TinyRun) 
     """Against the reward model as transformers scores with it, outside of PPO."""
     auto = {"rllr_mixed": {"tau": "auto", "tau_quantile": 0.25}}
     job = rewarded.but(stages=auto).job()
-    scorer = build_scorer(job, "rllr_mixed", job.project.rl(job.model, "rllr_mixed"))
+    config, prompts = job.project.rl(job.model, "rllr_mixed"), prompt_rows(job, "rl")
+    scorer = build_scorer(job, "rllr_mixed", config, prompts)
     pairs = [
         pair
         for task in TASKS

@@ -37,4 +37,3 @@ def test_methods_of_every_algorithm_reach_the_tables(tmp_path: Path) -> None:
     log = next(trained.glob("rlvr/*/seed0/log.jsonl")).read_text().splitlines()
     assert len(log) == 3 and {"reward/label_correct", "kl", "parsed"} <= set(json.loads(log[0]))
     assert workspace.planned() == {}
-

@@ -62,8 +62,8 @@ def _cache_bytes(one_base: OneBase, settings: PPOSettings, prompt_tokens: int) -
 def _activation_bytes(one_base: OneBase, settings: PPOSettings, prompt_tokens: int) -> int:
     """What autograd keeps of the policy's pass over one micro-batch, and a piece's logits."""
     rows = min(settings.micro_batch_size, settings.mini_size)
-    row = [1] * prompt_tokens, [1] * settings.max_new_tokens
-    batch = batch_of(*([ids] for ids in row), 0, one_base.device)
+    prompt, response = [1] * prompt_tokens, [1] * settings.max_new_tokens
+    batch = batch_of([prompt], [response], 0, one_base.device)
     parameters = {p.untyped_storage().data_ptr() for p in one_base.model.parameters()}
     kept: dict[int, int] = {}
 

@@ -21,7 +21,7 @@ class Room:
         self.memory: Tensor | None = None
 
     def take(self, like: Tensor) -> Tensor:
-        """The next layer's part, (2, B, heads, capacity, size), for states (B, heads, new, size)."""
+        """The next layer's part, (2, B, heads, capacity, size); `like` is (B, heads, new, size)."""
         if self.memory is None:
             rows, heads, _, size = like.shape
             self.memory = like.new_empty(self.left, 2, rows, heads, self.capacity, size)

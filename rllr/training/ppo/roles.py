@@ -29,8 +29,8 @@ from rllr.files import atomic
 from rllr.training.ppo.batch import Batch, position_ids
 from rllr.training.ppo.core import token_logprobs
 
-# Logits are made for so many tokens at a time that they have this many elements (16 MiB): those of a
-# whole micro-batch, and what a loss keeps of them, would be the largest part of a step's memory.
+# Logits are made for so many tokens at a time that they have this many elements (16 MiB): those of
+# a whole micro-batch, and what a loss keeps of them, would be the largest part of a step's memory.
 LOGIT_ELEMENTS = 1 << 22
 
 POLICY = "policy"

@@ -89,8 +89,7 @@ class Updater:
             for piece in self.one_base.pieces(len(states)):
                 leaf = states[piece].detach().requires_grad_()
                 loss = self._policy_loss(leaf, micro, piece, sums, where)
-                (loss / tokens).backward()
-                gradient[piece] = leaf.grad
+                (gradient[piece],) = torch.autograd.grad(loss / tokens, leaf)
             self.one_base.backward(POLICY, states, gradient)
         self._add_gradients(POLICY)
         return sums.over(tokens, self.world)
