@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -94,12 +95,14 @@ def _tensorboard(job: Job, method: str) -> Tracker:
 
 
 def _wandb(job: Job, method: str) -> Tracker:
+    folder = str(job.trained(method))
+    for place in ("CACHE", "CONFIG", "DATA"):  # else in the home directory
+        os.environ.setdefault(f"WANDB_{place}_DIR", f"{folder}/wandb")
     try:
         import wandb
     except ImportError as error:
         raise _missing("wandb") from error
     name = f"{job.project.config.run}/{job.model}/{method}/{job.unit}/seed{job.seed}"
-    folder = str(job.trained(method))
     run: Any = wandb.init(project="rllr", name=name, dir=folder, mode="offline")
 
     def track(step: int, metrics: dict[str, float] | None) -> None:
