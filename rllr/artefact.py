@@ -68,6 +68,13 @@ def code_hash() -> dict[str, Any]:
     return {"modules": sorted(hashes), "sha256": digest(hashes)}
 
 
+def training_code() -> str:
+    """A hash of the training sources and the packages' versions: what a killed run rested on."""
+    sources = {str(path): sha256(path) for path in sorted((ROOT / "training").rglob("*.py"))}
+    installed = {name: _version(name) for name in PACKAGES}
+    return digest([list(sources.values()), installed])
+
+
 @cache
 def commit() -> str | None:
     """The working copy's commit, with `+` when it has local changes; None outside git."""
@@ -86,14 +93,15 @@ def _git(*words: str) -> str | None:
 
 def _versions() -> dict[str, str]:
     """Versions of the packages that this process has imported."""
-    found = {}
-    for name in PACKAGES:
-        if name in sys.modules:
-            try:
-                found[name] = version(name)
-            except PackageNotFoundError:
-                continue
-    return found
+    found = {name: _version(name) for name in PACKAGES if name in sys.modules}
+    return {name: number for name, number in found.items() if number is not None}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _device() -> str:

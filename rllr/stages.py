@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from rllr import slices
-from rllr.artefact import artefact
+from rllr.artefact import artefact, training_code
 from rllr.config.load import Project
 from rllr.files import digest, sha256
 from rllr.job import Job, gold_pairs
@@ -146,15 +146,16 @@ def policy(job: Job, method: str) -> None:
     from rllr.training.policy import help_train, train_policy
     from rllr.training.ppo.world import is_first, spread
 
-    spread(getattr(job.project.rl(job.model, method), "processes", 1))
+    processes = getattr(job.project.rl(job.model, method), "processes", 1)
+    spread(processes)
     folder = job.trained(method)
     settings = slices.policy(job.project, job.model, method, job.unit)
     declared = job.project.methods[method]
     stages = [declared.start, *declared.reward_models]
     inputs = [_manifest(job.trained(stage)) for stage in stages]
     inputs += [_manifest(path) for path in [*job.data.values(), *gold_pairs(job, method)]]
-    identity = digest([settings, job.seed, [sha256(path) for path in inputs]])
-    if not is_first():
+    identity = digest([settings, job.seed, [sha256(path) for path in inputs], training_code()])
+    if not is_first(processes):
         help_train(job, method, identity)
         return
     clear_weights(folder)

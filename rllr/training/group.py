@@ -15,6 +15,7 @@ in the paper. TRL's semantics hold, with these settings of ours:
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from rllr.job import Job
 from rllr.layout import CHECKPOINTS
 from rllr.training.ppo.adapters import with_rewards
 from rllr.training.ppo.batch import batch_of
+from rllr.training.ppo.finite import require_finite
 from rllr.training.ppo.rewards import Scorer, capped, combine
 from rllr.training.ppo.roles import POLICY
 from rllr.training.ppo.settings import PromptRow
@@ -173,11 +175,22 @@ def _last_checkpoint(folder: Path, identity: str) -> str | None:
         folder.mkdir(parents=True)
         mark.write_text(identity)
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    whole = [path for path in found if all((path / name).exists() for name in WHOLE)]
+    whole = [path for path in found if _is_whole(path)]
     for path in found:
         if path not in whole:
             shutil.rmtree(path)
     return str(whole[-1]) if whole else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether every file is there, and the one written last is not cut short."""
+    if not all((checkpoint / name).exists() for name in WHOLE):
+        return False
+    try:
+        json.loads((checkpoint / WHOLE[0]).read_text())
+    except ValueError:
+        return False
+    return True
 
 
 def response_kl(logs: dict[str, float]) -> float:
@@ -211,6 +224,8 @@ class _Steps(TrainerCallback):
             own |= {"parsed", "label_accuracy", *LOGGED} & set(logs)
             metrics = {RENAMED.get(name, name): float(logs[name]) for name in sorted(own)}
             metrics["kl"] = response_kl(logs)
+            for name, value in metrics.items():  # before a checkpoint could keep what is ruined
+                require_finite(torch.tensor(value), name, f"step {state.global_step}")
             self.log(state.global_step, self.total, metrics)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

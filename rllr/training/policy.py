@@ -56,12 +56,13 @@ def _train_ppo(
     job: Job, method: str, identity: str, log: StepCallback
 ) -> tuple[Scorer, dict[str, Any]]:
     config = job.project.rl(job.model, method)
+    assert isinstance(config, PpoSettings)
     prompts = prompt_rows(job, "rl")
     scorer = build_scorer(job, method, config, prompts)
     saving = Saving(job.trained(method) / CHECKPOINTS, identity, config.checkpoint_every)
-    settings, pad, world = ppo_settings(job, config), job.builder.pad, join_world()
+    settings, pad, world = ppo_settings(job, config), job.builder.pad, join_world(config.processes)
     result = PPOTrainer(scorer, prompts, settings, pad, saving, world).run(log)
-    return scorer, training_summary(result)
+    return scorer, {**training_summary(result), "processes": world.size}
 
 
 def held_out_rewards(job: Job, scorer: Scorer, config: RlSettings, *, trained: bool) -> list[float]:

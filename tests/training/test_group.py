@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +13,11 @@ import torch
 from tiny_project import TinyRun
 
 from rllr import stages
+from rllr.errors import RllrError
 from rllr.files import read_json, read_jsonl, sha256
 from rllr.layout import ADAPTER, CHECKPOINTS, SUMMARY
 from rllr.training.common import LOG
-from rllr.training.group import _on_ids, _Reward, response_kl
+from rllr.training.group import _on_ids, _Reward, _Steps, response_kl
 from rllr.training.ppo.batch import batch_of
 from rllr.training.scoring import build_scorer, prompt_rows
 
@@ -72,12 +75,26 @@ def test_a_broken_run_ends_in_the_same_bits(
     left = broken.trained(method) / CHECKPOINTS
     assert [path.name for path in left.glob("checkpoint-*")] == ["checkpoint-2"]
     assert not list(left.rglob("training_args.bin"))
-    cut = left / "checkpoint-3"  # as one that was killed while it was written
-    cut.mkdir()
+    (left / "checkpoint-3").mkdir()  # as one that was killed while it was written
+    shutil.copytree(left / "checkpoint-2", left / "checkpoint-4")  # and one at its last file
+    state = left / "checkpoint-4/trainer_state.json"
+    state.write_text(state.read_text()[:-40])
     stages.policy(broken, method)
     one, other = (sha256(job.trained(method) / ADAPTER) for job in (whole, broken))
     assert one == other
     assert [row["step"] for row in read_jsonl(broken.trained(method) / LOG)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["grad_norm", "loss", "reward"])
+def test_a_quantity_that_is_not_finite_stops_the_run(name: str) -> None:
+    logs = {"reward": 1.0, "loss": 0.1, "grad_norm": 0.2, "completions/mean_length": 3.0}
+    shown: list[int] = []
+    steps = _Steps(lambda *_: shown.append(1), 9)  # type: ignore[arg-type]
+    state = SimpleNamespace(global_step=7)
+    steps.on_log(None, state, None, logs)
+    with pytest.raises(RllrError, match=r"step 7: \w+ is NaN or infinite"):
+        steps.on_log(None, state, None, {**logs, name: float("nan")})
+    assert shown == [1]
 
 
 def test_kl_is_shown_per_response() -> None:

@@ -34,6 +34,8 @@ def test_methods_of_every_algorithm_reach_the_tables(tmp_path: Path) -> None:
         folder = next((trained / method).glob("*/seed0"))
         assert (folder / "adapter_model.safetensors").exists()
         assert list((folder / "tensorboard").iterdir())
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary.get("processes", 1) == (2 if summary["algorithm"] == "ppo" else 1)
     log = next(trained.glob("rlvr/*/seed0/log.jsonl")).read_text().splitlines()
     assert len(log) == 3 and {"reward/label_correct", "kl", "parsed"} <= set(json.loads(log[0]))
     assert workspace.planned() == {}

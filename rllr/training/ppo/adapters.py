@@ -44,12 +44,18 @@ def build_one_base(
 
     `rewards` maps reward models' names to adapter folders; `value_from` is one of these names, or
     None for a new value model. New LoRA weights depend on `settings.seed` alone, and the caller's
-    random state is left as it was. RllrError: an unreadable or unfitting adapter, a bad name.
+    random state is left as it was. RllrError: an unreadable or unfitting adapter, a bad name,
+    a base in float16.
     """
     if value_from is not None and value_from not in rewards:
         known = ", ".join(rewards) or "none"
         raise RllrError(
             f"PPO: the value model starts from {value_from!r}; reward models are: {known}"
+        )
+    if any(parameter.dtype == torch.float16 for parameter in base.parameters()):
+        raise RllrError(
+            "PPO: the base model is in float16, in which small gradients are silently zero; "
+            "load it in bfloat16 or float32"
         )
     for name in rewards:
         _check_name(name)

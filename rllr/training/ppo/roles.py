@@ -63,6 +63,7 @@ class OneBase:
         self.config = base.config
         self.device = self.lm_head.weight.device
         self._active = ""
+        self._recorded = ""  # the role of the last pass with gradients
         self._checkpointed: list[Any] = []
         self._parameters: dict[str, list[nn.Parameter]] = {}
 
@@ -101,10 +102,12 @@ class OneBase:
     def backward(self, role: str, output: Tensor, gradient: Tensor | None = None) -> None:
         """Backpropagate from `output`, a loss or states with their gradient, computed under `role`.
 
-        RuntimeError: that role is not active, or not every parameter of it took part.
+        RuntimeError: that role is not active, or the last pass another's, or gradients are missing.
         """
         if self._active != role:
             raise RuntimeError(f"backward for {role!r} while {self._active!r} is active")
+        if self._recorded != role:
+            raise RuntimeError(f"backward for {role!r}, but the last pass was {self._recorded!r}'s")
         output.backward(gradient)
         if any(parameter.grad is None for parameter in self.parameters(role)):
             raise RuntimeError(
@@ -187,6 +190,8 @@ class OneBase:
         return self._head(role, states)
 
     def _states(self, batch: Batch) -> Tensor:
+        if torch.is_grad_enabled():
+            self._recorded = self._active
         with self._recomputing():
             return self.hidden(batch.ids, batch.attention, use_cache=False).last_hidden_state
 

@@ -22,7 +22,8 @@ class PPOSettings:
     `batch_size` responses are sampled per step. An optimiser step sees `mini_batch_size` of them
     (None: all), `micro_batch_size` at a time; `scoring_batch_size` go through the reference, value
     and reward models at a time (None: as many), and `rollout_batch_size`, grouped by prompt length,
-    are decoded together (None: all). These change memory and speed, not the gradient; so does
+    are decoded together (None: all). These change memory and speed, not the gradient (of given
+    responses: groups take the random numbers in their own order); so does
     `gradient_checkpointing`. `steps=None` means one pass over the prompts, an incomplete last batch
     dropped.
     `top_k=0` and `top_p=1.0` switch these two off. `ratio_guard` is the mean probability ratio

@@ -124,7 +124,10 @@ class PPOTrainer:
         self._resume()
         if self.done < self.total and not self.world.rank:
             longest = max(len(row.ids) for row in self.prompts)
-            print(describe(account(self.one_base, self.settings, longest)), flush=True)
+            print(
+                describe(account(self.one_base, self.settings, longest, self.world.size)),
+                flush=True,
+            )
         while self.done < self.total:
             try:
                 metrics = self.step()

@@ -7,7 +7,10 @@ are gradients: on given responses the result is that of one process with the who
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import signal
 import sys
 from dataclasses import dataclass
 
@@ -19,6 +22,9 @@ from rllr.errors import RllrError
 
 # What torchrun and accelerate tell each process.
 SIZE, RANK = "WORLD_SIZE", "RANK"
+# What `spread` tells them. (A cluster's launcher may set the other two for a purpose of its own.)
+SPREAD = "RLLR_SPREAD"
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
 @dataclass(frozen=True)
@@ -61,24 +67,37 @@ class World:
 ALONE = World()
 
 
-def join_world() -> World:
-    """The world that torchrun or accelerate started this process in; alone where none did."""
-    size = int(os.environ.get(SIZE, "1"))
-    if size == 1:
+def join_world(processes: int) -> World:
+    """The world of `processes` that `spread`, torchrun or accelerate started this process in.
+
+    What a launcher says is ignored where one process is asked for. RllrError: it started others.
+    """
+    if processes == 1:
         return ALONE
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    started = int(os.environ.get(SIZE, "1"))
+    if started != processes:
+        raise RllrError(f"PPO: {started} processes were started; the settings say {processes}")
+    _end_with_launcher()
+    if not dist.is_initialized():  # tensors are summed where they are
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     return World(dist.get_rank(), dist.get_world_size())
 
 
-def is_first() -> bool:
-    """Whether this process is the one that writes files."""
-    return int(os.environ.get(RANK, "0")) == 0
+def _end_with_launcher() -> None:
+    """Have the kernel kill this process when its launcher is killed; it would go on writing."""
+    with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
+        ctypes.CDLL("libc.so.6").prctl(DIE_WITH_PARENT, signal.SIGKILL)
+
+
+def is_first(processes: int) -> bool:
+    """Whether this process, of `processes`, is the one that writes files."""
+    return processes == 1 or int(os.environ.get(RANK, "0")) == 0
 
 
 def spread(processes: int) -> None:
     """Start this very command over in `processes` processes, in this one's place, unless done."""
-    if processes > 1 and SIZE not in os.environ:
+    if processes > 1 and SPREAD not in os.environ:
+        os.environ[SPREAD] = str(processes)
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         command = [sys.executable, *launcher, "-m", "rllr", *sys.argv[1:]]
         os.execv(sys.executable, command)

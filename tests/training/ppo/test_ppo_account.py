@@ -17,6 +17,9 @@ def test_the_account_counts_each_weight_once(arch: str, tmp_path: Path) -> None:
     assert parts["base_weights"] == 4 * base
     assert parts["adapters"] == 4 * (lora + heads)
     always = sum(parts[k] for k in ("base_weights", "adapters", "optimizer_and_gradients"))
+    both = account(roles, settings(arch), prompt_tokens=9, processes=2)
+    assert both["kv_cache"] == parts["kv_cache"] / 2
+    assert both["activations"] < parts["activations"]
     assert parts["peak"] == always + max(parts["activations"], parts["kv_cache"])
     assert "base weights" in describe(parts) and "peak" in describe(parts)
 

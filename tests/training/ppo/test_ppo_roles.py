@@ -101,12 +101,18 @@ def test_backward_after_a_switch_is_refused(tmp_path: Path) -> None:
     roles.values(batch)
     with pytest.raises(RuntimeError, match="'policy' while 'value' is active"):
         roles.backward(POLICY, loss)
+    roles.backward(POLICY, roles.policy_states(batch).sum())  # now gradients are there
     loss = roles.token_values(batch).sum()
     roles.activate(POLICY)
-    with pytest.raises(RuntimeError, match="without gradient"):
+    with pytest.raises(RuntimeError, match="the last pass was 'value'"):
         roles.backward(POLICY, loss)
     with roles.reference(), pytest.raises(RuntimeError, match="adapters are off"):
         roles.activate(POLICY)
+
+
+def test_a_base_in_float16_is_refused() -> None:
+    with pytest.raises(RllrError, match="float16, in which small gradients are silently zero"):
+        build_one_base(tiny_model("llama").half(), settings("llama"), {}, None)
 
 
 def test_dropout_is_off_in_every_pass(tmp_path: Path) -> None:

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from ppo_tiny import EOS, decode, one_base, prompts, sampler, settings, share_of
+from ppo_tiny import EOS, PAD, decode, one_base, prompts, sampler, settings, share_of
 
 from rllr.errors import RllrError
 from rllr.training.ppo.experience import Collector
 from rllr.training.ppo.randomness import generator_for
 from rllr.training.ppo.rewards import Scorer
-from rllr.training.ppo.roles import POLICY, VALUE
+from rllr.training.ppo.roles import POLICY, VALUE, OneBase
 from rllr.training.ppo.rollout import Rollout, sample
 from rllr.training.ppo.settings import RewardTerm
+from rllr.training.ppo.trainer import PPOTrainer
 from rllr.training.ppo.update import Updater
 from rllr.training.ppo.world import World, join_world
 
@@ -52,11 +53,31 @@ def gradients(folder: Path, world: World) -> dict[str, Any]:
     return {"metrics": metrics, "policy": policy, "value": value, "own": experience.advantages}
 
 
+def trained(folder: Path, world: World) -> dict[str, Any]:
+    """Two whole steps of a trainer whose prompts are all the same; the first step's responses."""
+    roles = one_base("llama", folder / f"own{world.rank}")
+    how = settings("llama", batch_size=SIZE, micro_batch_size=3, steps=2, learning_rate=0.01)
+    drawn: list[list[int]] = []
+
+    def reward(texts: list[str], gold: list[Any]) -> list[float]:
+        drawn.append([int(word) for text in texts for word in text.split()])
+        return [float(len(text)) for text in texts]
+
+    scorer = Scorer(roles, [RewardTerm("length", function=reward)], decode, (EOS,), 3)
+    untrained = _policy(roles)
+    PPOTrainer(scorer, prompts(1), how, PAD, world=world).run(lambda *_: None)
+    return {"drawn": drawn[0], "trained": _policy(roles), "untrained": untrained}
+
+
+def _policy(roles: OneBase) -> torch.Tensor:
+    return torch.cat([p.detach().flatten().clone() for p in roles.parameters(POLICY)])
+
+
 def main() -> None:
     """What each of the processes runs."""
     torch.set_num_threads(1)
-    world = join_world()
-    found = gradients(Path(sys.argv[1]), world)
+    world = join_world(2)
+    found = gradients(Path(sys.argv[1]), world) | trained(Path(sys.argv[1]), world)
     torch.save(found, Path(sys.argv[1]) / f"rank{world.rank}of{world.size}.pt")
 
 
@@ -64,7 +85,7 @@ def main() -> None:
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Results of one process, and of the two."""
     folder = tmp_path_factory.mktemp("world")
-    alone = gradients(folder, World())
+    alone = gradients(folder, World()) | trained(folder, World())
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
         [*launch, str(HERE), str(folder)],
@@ -105,11 +126,24 @@ def test_a_batch_is_shared_evenly_or_refused() -> None:
         World(0, 3).check(8)
 
 
-def test_ranks_draw_different_responses() -> None:
-    first, second = (
-        torch.rand(4, generator=generator_for(0, "sample", 3, rank)) for rank in (0, 1)
-    )
-    assert not torch.equal(first, second)
+def test_ranks_draw_different_responses(found: list[dict[str, Any]]) -> None:
+    """Of the very same prompt."""
+    _, first, second = found
+    assert first["drawn"] != second["drawn"]
+
+
+def test_ranks_keep_the_same_weights(found: list[dict[str, Any]]) -> None:
+    alone, first, second = found
+    assert torch.equal(first["trained"], second["trained"])
+    assert not torch.equal(first["trained"], alone["untrained"])
+
+
+def test_a_world_of_another_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with pytest.raises(RllrError, match="1 processes were started; the settings say 2"):
+        join_world(2)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert join_world(1) == World()
 
 
 if __name__ == "__main__":
