@@ -70,9 +70,9 @@ def code_hash() -> dict[str, Any]:
 
 def training_code() -> str:
     """A hash of the training sources and the packages' versions: what a killed run rested on."""
-    sources = {str(path): sha256(path) for path in sorted((ROOT / "training").rglob("*.py"))}
-    installed = {name: _version(name) for name in PACKAGES}
-    return digest([list(sources.values()), installed])
+    paths = sorted((ROOT / "training").rglob("*.py"))
+    sources = {path.relative_to(ROOT).as_posix(): sha256(path) for path in paths}
+    return digest([sources, {name: _version(name) for name in PACKAGES}])
 
 
 @cache

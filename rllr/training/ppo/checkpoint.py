@@ -1,7 +1,8 @@
 """A run's state on disk, so that a killed run goes on where it was and ends in the same bits.
 
 The file appears whole or not at all. It carries the identity of its run: another run's, or one that
-cannot be read, is not used, and the run starts over. It is read with `weights_only=True`.
+cannot be read, is not used, and the run starts over. It is a torch file, as optimiser states nest
+tensors among numbers, and is read with `weights_only=True`: nothing in it is executed.
 """
 
 from __future__ import annotations
@@ -43,6 +44,6 @@ class Saving:
             print(f"{path}: cannot be read; starting over", flush=True)
             return None
         if not isinstance(state, dict) or state.get("identity") != self.identity:
-            print(f"{path}: of a run with other settings or inputs; starting over", flush=True)
+            print(f"{path}: of a run of other settings, inputs or code; starting over", flush=True)
             return None
         return state

@@ -107,7 +107,7 @@ def test_the_state_of_another_run_is_not_used(
         run(tmp_path, identity="other", stop_after=3)
     _, seen = run(tmp_path)
     assert [step for step, _ in seen] == list(range(1, STEPS + 1))
-    assert "of a run with other settings or inputs; starting over" in capsys.readouterr().out
+    assert "of a run of other settings, inputs or code; starting over" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("size", [0, 100, 5000])
