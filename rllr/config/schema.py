@@ -150,7 +150,11 @@ class ModelConfig(Strict):
     name: str
     architecture: Literal["llama", "mistral", "glm", "bloom"]
     source: TinySource
-    device: Literal["cpu"] = "cpu"
+    device: Literal["cpu", "cuda"] = "cpu"
+    gpus: Positive = Field(
+        1, description="processes of a training job, each on a GPU of its own (or on its CPUs)"
+    )
+    size: Rate | None = Field(None, description="billions of parameters; resources follow from it")
     lora_targets: list[str] = Field(min_length=1)
     prompt: list[Segment]
     stages: dict[str, dict[str, float | int | str]] = Field(

@@ -1,0 +1,44 @@
+"""Being asked to stop: a time limit, a preemption, a cancelled job. Trainers ask between two steps.
+
+A job's end is known beforehand: `RLLR_DEADLINE`, in seconds since 1970, which the workflow takes from
+the cluster's scheduler. SIGTERM (a cancelled or preempted job) and SIGUSR1 (anybody) ask at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+DEADLINE = "RLLR_DEADLINE"
+# Kept free before the deadline for writing a checkpoint and ending.
+RESERVE_SECONDS = 60.0
+# Exit status of a stage that saved its state and ended; sysexits.h calls it a temporary failure.
+EXIT_STATUS = 75
+
+_signals: list[str] = []
+
+
+class InterruptedStageError(Exception):
+    """A stage saved its state and ended before it was done; run again, it goes on from there."""
+
+
+def watch() -> None:
+    """From now on SIGTERM and SIGUSR1 are noted instead of ending the process."""
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, _note)
+
+
+def _note(number: int, _: Any) -> None:
+    _signals.append(signal.Signals(number).name)
+
+
+def stop_reason(step_seconds: float = 0.0) -> str | None:
+    """Why to save and stop now, or None; `step_seconds` is how long the next step may take."""
+    if _signals:
+        return f"signal {_signals[0]}"
+    deadline = os.environ.get(DEADLINE)
+    if deadline and time.time() + step_seconds + RESERVE_SECONDS > float(deadline):
+        return "time limit"
+    return None
