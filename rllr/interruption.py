@@ -1,7 +1,8 @@
 """Being asked to stop: a time limit, a preemption, a cancelled job. Trainers ask between steps.
 
 A job's end is known beforehand: `RLLR_DEADLINE`, in seconds since 1970, which the workflow takes
-from the cluster's scheduler. SIGTERM (a cancelled or preempted job) and SIGUSR1 (anybody) ask at once.
+from the cluster's scheduler. SIGTERM (a cancelled or preempted job) and SIGUSR1 (anybody) ask at
+once.
 """
 
 from __future__ import annotations
