@@ -1,6 +1,7 @@
 """The command line: `python -m rllr STAGE …`. Thin: it parses, loads the config and calls.
 
-Exit status: 0 done, 2 a mistake that the user can mend (one message on stderr), 1 anything else.
+Exit status: 0 done, 2 a mistake that the user can mend (one message on stderr), 75 a training stage
+that was asked to stop, saved its state and goes on when it is run again, 1 anything else.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rllr import __version__
+from rllr import __version__, interruption
+from rllr.attempts import MISTAKE, say_end
 from rllr.errors import RllrError
+from rllr.interruption import InterruptedStageError
 
 if TYPE_CHECKING:
     from rllr.config.load import Project
 
-Command = Callable[[argparse.Namespace], None]
+Command = Callable[[argparse.Namespace], int | None]
 
 TASK_STAGES = {
     "data": "make one task's splits",
@@ -40,12 +43,21 @@ MODEL_STAGES = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = build_parser().parse_args(arguments)
+    return _status(lambda: options.run(options))
+
+
+def _status(work: Callable[[], int | None]) -> int:
+    """Run `work`; its exit status, with one message where the user is meant to read one."""
     try:
-        options.run(options)
+        return work() or 0
     except RllrError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        say_end(f"{MISTAKE}{error}")
         return 2
-    return 0
+    except InterruptedStageError as error:
+        print(error, file=sys.stderr, flush=True)
+        say_end(error.reason)
+        return interruption.EXIT_STATUS
 
 
 def build_parser() -> argparse.ArgumentParser:

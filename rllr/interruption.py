@@ -24,6 +24,10 @@ _signals: list[str] = []
 class InterruptedStageError(Exception):
     """A stage saved its state and ended before it was done; run again, it goes on from there."""
 
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"stopped after {where}: {reason}; run again, it goes on from there")
+        self.reason = reason
+
 
 def watch() -> None:
     """From now on SIGTERM and SIGUSR1 are noted instead of ending the process."""

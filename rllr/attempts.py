@@ -1,0 +1,287 @@
+"""Attempts at a training stage: one at a time per folder, each with a record of how it ended.
+
+A stage that ends early is started again (by Snakemake's `retries`) and goes on from its last
+checkpoint. `attempts.json`, beside the checkpoints, says of each attempt when it began, which
+checkpoint it found and left, and how it ended. Two things follow from it: memory grows with the
+ends for want of memory (`out_of_memory_ends`), and what cannot succeed is not tried again and
+again (`hopeless`).
+
+Nothing here imports torch: the host that submits jobs reads the records too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rllr.files import read_json, write_json, write_text
+from rllr.heartbeat import BEAT_SECONDS, alone, beat, job_name
+from rllr.layout import CHECKPOINTS
+
+RECORD = "attempts.json"
+HEARTBEAT = "heartbeat"
+END = "end.txt"
+# Path of the file in which the attempt itself says how it ended; set for what it starts.
+END_FILE = "RLLR_END_FILE"
+# Names one start of the workflow; set by it, so that a new start tries everything anew.
+INVOCATION = "RLLR_INVOCATION"
+MEMORY_MB = "RLLR_MEMORY_MB"
+
+TIME_LIMIT = "time limit"
+OUT_OF_MEMORY = "out of memory"
+KILLED = "killed"
+MISTAKE = "mistake: "
+OURS = {RECORD, HEARTBEAT, END}
+
+# Attempts in a row that may end without a new checkpoint before the stage gives up.
+IDLE_ATTEMPTS = 2
+IDLE_OUT_OF_MEMORY = 4
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
+
+
+@dataclass
+class Attempt:
+    """One try. `found` and `left` identify the newest checkpoint at its start and end."""
+
+    invocation: str
+    job: str
+    host: str
+    started: str
+    memory_mb: int | None
+    found: str
+    left: str | None = None
+    end: str | None = None
+
+    @property
+    def advanced(self) -> bool:
+        """Whether it left a checkpoint that it had not found."""
+        return self.left != self.found
+
+
+def newest_checkpoint(folder: Path) -> str:
+    """Names and times of a stage's checkpoints: it differs whenever a new one was written."""
+    found = [path for path in (folder / CHECKPOINTS).glob("*") if path.name not in OURS]
+    states = [path for path in found if path.is_dir() or path.suffix == ".pt"]
+    return " ".join(sorted(f"{path.name}@{path.stat().st_mtime_ns}" for path in states))
+
+
+def read_attempts(folder: Path) -> list[Attempt]:
+    """All attempts since the stage was last finished; one that vanished counts as killed."""
+    path = folder / CHECKPOINTS / RECORD
+    if not path.exists():
+        return []
+    attempts = [Attempt(**row) for row in read_json(path)["attempts"]]
+    if attempts and attempts[-1].end is None:
+        attempts[-1].end, attempts[-1].left = KILLED, newest_checkpoint(folder)
+    return attempts
+
+
+def write_attempts(folder: Path, attempts: list[Attempt]) -> None:
+    """Replace the record."""
+    rows = [asdict(attempt) for attempt in attempts]
+    write_json(folder / CHECKPOINTS / RECORD, {"attempts": rows})
+
+
+def out_of_memory_ends(folder: Path) -> int:
+    """How often the stage ran out of the memory that it was given."""
+    return sum(attempt.end == OUT_OF_MEMORY for attempt in read_attempts(folder))
+
+
+def hopeless(folder: Path, invocation: str) -> str | None:
+    """Why not to try again in this start of the workflow, or None.
+
+    A mistake that the user has to mend is final. Otherwise a stage gives up when attempts end one
+    after the other without a new checkpoint.
+    """
+    attempts = [a for a in read_attempts(folder) if a.invocation == invocation]
+    if not attempts:
+        return None
+    last = attempts[-1]
+    if str(last.end).startswith(MISTAKE):
+        return str(last.end)
+    idle = _idle_ends(attempts)
+    allowed = IDLE_OUT_OF_MEMORY if last.end == OUT_OF_MEMORY else IDLE_ATTEMPTS
+    if len(idle) < allowed:
+        return None
+    return f"{len(idle)} attempts without a new checkpoint; they ended by: {', '.join(idle)}"
+
+
+def _idle_ends(attempts: list[Attempt]) -> list[str]:
+    """How the last attempts ended that left no new checkpoint, the newest last."""
+    ends: list[str] = []
+    for attempt in reversed(attempts):
+        if attempt.advanced:
+            break
+        ends.insert(0, str(attempt.end))
+    return ends
+
+
+# --- running -------------------------------------------------------------------------------------
+
+
+def supervise(folder: Path, stage: Callable[[], int], is_done: Callable[[], bool]) -> int:
+    """Run `stage` in a child process as the only writer of `folder`; returns its exit status.
+
+    Waits for another job that holds the folder; when that job finished the stage (`is_done`), there
+    is nothing left to do. A stage that is supervised already, or one of its helpers, just runs.
+    """
+    if END_FILE in os.environ:
+        return stage()
+    heartbeat = folder / CHECKPOINTS / HEARTBEAT
+    with alone(folder, heartbeat) as waited:
+        if waited and is_done():
+            print(f"{folder}: finished by the job that was running", flush=True)
+            return 0
+        attempts = _begin(folder)
+        attempt = attempts[-1]
+        status = _run_child(folder, stage, attempt, heartbeat)
+        if status and (folder / CHECKPOINTS).is_dir():
+            attempt.left = newest_checkpoint(folder)
+            write_attempts(folder, attempts)
+            _announce(folder, attempt)
+        return status
+
+
+def say_end(cause: str) -> None:
+    """Leave word of how this attempt ends; called in the attempt, which may be killed before."""
+    path = os.environ.get(END_FILE)
+    if path:
+        with contextlib.suppress(OSError):
+            write_text(Path(path), cause)
+
+
+def _begin(folder: Path) -> list[Attempt]:
+    """Record a new attempt and say which one it is."""
+    attempts = read_attempts(folder)
+    memory = os.environ.get(MEMORY_MB)
+    attempt = Attempt(
+        invocation=os.environ.get(INVOCATION, ""),
+        job=job_name(),
+        host=socket.gethostname(),
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        memory_mb=int(memory) if memory else None,
+        found=newest_checkpoint(folder),
+    )
+    attempts.append(attempt)
+    write_attempts(folder, attempts)
+    if len(attempts) > 1:
+        before = f"the last one ended by: {attempts[-2].end}"
+        print(f"attempt {len(attempts)} ({attempt.job}, {attempt.host}); {before}", flush=True)
+    return attempts
+
+
+def _run_child(folder: Path, stage: Callable[[], int], attempt: Attempt, heartbeat: Path) -> int:
+    """Fork, run the stage in the child and wait; sets the attempt's `end` unless all went well."""
+    end = folder / CHECKPOINTS / END
+    end.unlink(missing_ok=True)
+    kills = oom_kills()
+    parent = os.getpid()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    child = os.fork()
+    if not child:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.environ[END_FILE] = str(end.resolve())
+        _die_with(parent)
+        os._exit(_status_of(stage))
+    with _forwarding(child):
+        code = os.waitstatus_to_exitcode(_wait(child, heartbeat))
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if code:
+        attempt.end = _cause(end, code, attempt.memory_mb, oom_kills() > kills)
+    return code if code >= 0 else 128 - code
+
+
+def _status_of(stage: Callable[[], int]) -> int:
+    """The stage's exit status; nothing may leave the child but by its end."""
+    try:
+        return stage()
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        return 1
+
+
+def _wait(child: int, heartbeat: Path) -> int:
+    """Wait for the child, touching the heartbeat meanwhile; returns its wait status."""
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        beat(heartbeat)
+        signal.sigtimedwait({signal.SIGCHLD}, BEAT_SECONDS)
+
+
+def _cause(end: Path, code: int, memory_mb: int | None, oom_kill: bool) -> str:
+    """How the attempt ended: what it said itself, else what its exit status tells."""
+    if end.exists():
+        return end.read_text(encoding="utf-8")
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL) or oom_kill:
+        peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        if oom_kill or (memory_mb and peak_mb > 0.9 * memory_mb):
+            return OUT_OF_MEMORY
+    return f"{KILLED} ({signal.Signals(-code).name})" if code < 0 else f"exit status {code}"
+
+
+def _announce(folder: Path, attempt: Attempt) -> None:
+    reason = hopeless(folder, attempt.invocation)
+    outlook = f"not tried again: {reason}" if reason else "it can go on from its last checkpoint"
+    print(f"{folder}: this attempt ended by: {attempt.end}; {outlook}", flush=True)
+
+
+def oom_kills() -> int:
+    """Processes that the kernel has killed in this job's memory group, as far as it tells."""
+    for line in _lines(Path("/proc/self/cgroup")):
+        _, controllers, group = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root = "/sys/fs/cgroup/memory" if controllers else "/sys/fs/cgroup"
+        name = "memory.oom_control" if controllers else "memory.events"
+        for entry in _lines(Path(f"{root}{group}") / name):
+            if entry.startswith("oom_kill "):
+                return int(entry.split()[1])
+    return 0
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when its supervisor is killed; it would go on writing."""
+    with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
+        ctypes.CDLL("libc.so.6").prctl(DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+@contextmanager
+def _forwarding(child: int) -> Iterator[None]:
+    """Hand requests to stop on to the child; a launcher of several processes knows SIGTERM only."""
+
+    def forward(number: int, _: Any) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+
+    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+    before = {number: signal.signal(number, forward) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,116 @@
+"""What an Apptainer container gets to see: Apptainer's own environment variables, set for all jobs.
+
+The container has a clean environment, no home folder and only these folders: the working directory
+(Snakemake binds it), the code, read-only over it, the run's folders where they lie elsewhere, the
+scratch folder as /tmp and the Hugging Face cache, read-only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from rllr.errors import RllrError
+from rllr.files import read_json, sha256, write_json
+
+# Passed on where they are set: which GPUs, which job, and what chooses between time and memory.
+PASSED = (
+    "CUDA_VISIBLE_DEVICES",
+    "GLIBC_TUNABLES",
+    "MALLOC_MMAP_THRESHOLD_",
+    "RLLR_DEADLINE",
+    "RLLR_INVOCATION",
+    "RLLR_MEMORY_MB",
+    "SLURM_JOB_ID",
+)
+CACHES = {
+    "XDG_CACHE_HOME": "cache",
+    "TRITON_CACHE_DIR": "triton",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "MPLCONFIGDIR": "matplotlib",
+}
+INSIDE = "APPTAINERENV_"
+
+
+def find_image(named: Path | None, folder: Path) -> Path:
+    """The image that is named, else the GPU image in `folder`, else the CPU image there."""
+    gpu, cpu = folder / "rllr.sif", folder / "rllr-cpu.sif"
+    return named or (cpu if cpu.exists() and not gpu.exists() else gpu)
+
+
+def image_digest(image: Path, record: Path) -> str:
+    """SHA-256 of the image; `record` remembers it for as long as size and time stay the same."""
+    try:
+        found = image.stat()
+    except OSError as error:
+        raise RllrError(
+            f"{image}: no such image ({error.strerror}); see containers/README.md"
+        ) from None
+    known = {"image": str(image), "size": found.st_size, "mtime_ns": found.st_mtime_ns}
+    if record.exists():
+        seen = read_json(record)
+        if {key: seen.get(key) for key in known} == known:
+            return str(seen["sha256"])
+    value = sha256(image)
+    write_json(record, {**known, "sha256": value})
+    return value
+
+
+def environment(
+    code: Path,
+    folders: Iterable[Path],
+    scratch: Path,
+    hf_cache: Path | None = None,
+    *,
+    gpu: bool = False,
+    network: bool = True,
+    facts: Mapping[str, str | None] | None = None,
+) -> dict[str, str]:
+    """Apptainer's settings as environment variables; makes the caches' folders in `scratch`.
+
+    `code` is the folder that holds the package; `folders` are written by jobs; `facts` are further
+    variables for the programs inside. Raises RllrError when scratch cannot be written.
+    """
+    package = code / "rllr"
+    binds = [f"{package}:{package}:ro", f"{_make_scratch(scratch)}:/tmp"]
+    outside = [path.resolve() for path in folders if not _is_below(path.resolve(), Path.cwd())]
+    for path in dict.fromkeys(outside):
+        path.mkdir(parents=True, exist_ok=True)
+        binds.append(str(path))
+    inside: dict[str, str | None] = {
+        "PYTHONPATH": str(code),
+        "TMPDIR": "/tmp",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        **{name: f"/tmp/{folder}" for name, folder in CACHES.items()},
+        **{name: os.environ.get(name) for name in PASSED},
+        **(facts or {}),
+    }
+    if hf_cache:
+        binds.append(f"{hf_cache}:/hf:ro")
+        inside["HF_HOME"] = "/hf"
+    flags = {"APPTAINER_CONTAINALL": "1", "APPTAINER_BIND": ",".join(binds)}
+    if gpu:
+        flags["APPTAINER_NV"] = "1"
+    if not network:
+        flags |= {"APPTAINER_NET": "1", "APPTAINER_NETWORK": "none"}
+    return flags | {f"{INSIDE}{name}": value for name, value in inside.items() if value is not None}
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return folder.resolve() in (path, *path.parents)
+
+
+def _make_scratch(scratch: Path) -> Path:
+    """A folder of one's own in the scratch folder."""
+    folder = scratch / f"rllr-{os.getuid()}"
+    try:
+        for name in ("", *CACHES.values()):
+            (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise RllrError(
+            f"scratch: {folder} cannot be written ({error.strerror}); name another in "
+            "slurm/site.yaml"
+        ) from None
+    return folder

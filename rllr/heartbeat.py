@@ -1,0 +1,112 @@
+"""A heartbeat keeps a second job off a folder that one is writing.
+
+It is a file that the writer holds locked and touches every few seconds. Who finds it held waits. On
+another node, where a lock may not be seen, a heartbeat counts as alive while it is fresh.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+BEAT_SECONDS = 5.0
+STALE_SECONDS = 60.0
+
+
+@contextmanager
+def alone(folder: Path, path: Path) -> Iterator[bool]:
+    """Hold the heartbeat `path` of `folder`; yields whether another job was waited for."""
+    stream = _take(path)
+    waited = stream is None
+    announced = float("-inf")
+    while stream is None:
+        if time.monotonic() - announced > 60:
+            print(f"{folder}: another job is writing here ({_owner(path)}); waiting", flush=True)
+            announced = time.monotonic()
+        time.sleep(BEAT_SECONDS)
+        stream = _take(path)
+    with stream:
+        yield waited
+        stream.truncate(0)
+
+
+def _take(path: Path) -> IO[str] | None:
+    """Open, lock and sign the heartbeat; None while another job holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stream = path.open("a+", encoding="utf-8")
+    if _locked(stream) and _same_file(stream, path) and not _alive_elsewhere(path):
+        stream.truncate(0)
+        stream.write(_signature())
+        stream.flush()
+        return stream
+    stream.close()
+    return None
+
+
+def _locked(stream: IO[str]) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks: freshness alone decides
+        return True
+    return True
+
+
+def _same_file(stream: IO[str], path: Path) -> bool:
+    """Whether what was locked is still there: its folder may have been removed meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.fstat(stream.fileno()).st_ino == path.stat().st_ino
+    return False
+
+
+def job_name() -> str:
+    """This SLURM job, or this process."""
+    job = os.environ.get("SLURM_JOB_ID")
+    return f"SLURM job {job}" if job else f"process {os.getpid()}"
+
+
+def _signature() -> str:
+    return f"{job_name()} on {socket.gethostname()}"
+
+
+def _owner(path: Path) -> str:
+    """Who signed the heartbeat; empty when its owner has let go of it."""
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="utf-8")
+    return ""
+
+
+def _alive_elsewhere(path: Path) -> bool:
+    """Whether a job on a node whose locks we may not see has touched the file a moment ago.
+
+    Asked by who holds the lock: an owner on this host is dead. So is one that is this very SLURM
+    job, started again.
+    """
+    job, _, host = _owner(path).rpartition(" on ")
+    if not job or host == socket.gethostname() or job == job_name():
+        return False
+    return _age(path) < STALE_SECONDS
+
+
+def _age(path: Path) -> float:
+    """Seconds since the file was touched, by the clock of the file server."""
+    probe = path.with_name(f".now-{socket.gethostname()}-{os.getpid()}")
+    probe.touch()
+    try:
+        return probe.stat().st_mtime - path.stat().st_mtime
+    finally:
+        probe.unlink()
+
+
+def beat(path: Path) -> None:
+    """Touch the heartbeat; the stage removes its folder when it is done."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
