@@ -1,4 +1,4 @@
-"""Looking at the cluster before anything is submitted: one message instead of a hundred failed jobs."""
+"""Looking at the cluster before anything is submitted: one message, not a hundred failed jobs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from rllr.cluster.site import Site
 from rllr.errors import RllrError
 
 QUERY_SECONDS = 30
+# The most that Snakemake lets pass between two looks at its jobs.
+LOOKS_SECONDS = 180
 SITE_FILE = "slurm/site.yaml"
 
 
@@ -83,7 +85,9 @@ def _minutes(limit: str) -> int | None:
     return int(days or 0) * 1440 + parts[-3] * 60 + parts[-2]
 
 
-def check_site(site: Site, image: Path | None, wanted: Iterable[Mapping[str, Any]]) -> None:
+def check_site(
+    site: Site, image: Path | None, wanted: Iterable[Mapping[str, Any]], status_command: str
+) -> None:
     """RllrError that lists everything missing: partitions, accounts, image, folders, resources.
 
     `wanted` are the jobs' SLURM resources; `image` is None without containers.
@@ -94,7 +98,7 @@ def check_site(site: Site, image: Path | None, wanted: Iterable[Mapping[str, Any
         *_folder_faults(site),
         *_partition_faults(site, offers),
         *_account_faults(site),
-        *_status_faults(),
+        *_status_faults(status_command),
     ]
     faults += [] if faults else _resource_faults(wanted, offers)
     if faults:
@@ -106,8 +110,8 @@ def _image_faults(image: Path | None) -> list[str]:
     if image is None or "://" in str(image) or image.is_file():
         return []
     return [
-        f"image: no file {image}; build it (`make container`, `make container-cpu`), copy it there, "
-        "or name another"
+        f"image: no file {image}; build it (`make container`, `make container-cpu`), copy it "
+        "there, or name another"
     ]
 
 
@@ -146,15 +150,15 @@ def _account_faults(site: Site) -> list[str]:
     return [f"account: the cluster knows no account {site.account!r}"]
 
 
-def _status_faults() -> list[str]:
-    """Whether squeue still knows a finished job when Snakemake looks, up to 180 s after it ended."""
+def _status_faults(status_command: str) -> list[str]:
+    """Whether squeue still knows a finished job when Snakemake looks, up to 180 s later."""
     found = re.search(r"MinJobAge\s*=\s*(\d+)", query("scontrol", "show", "config"))
-    if found is None or int(found[1]) >= 200:
+    if status_command != "squeue" or found is None or int(found[1]) >= LOOKS_SECONDS:
         return []
     return [
-        f"the cluster forgets a finished job after {found[1]} s (MinJobAge); Snakemake looks up to "
-        "180 s apart: set `slurm-status-command: sacct` in slurm/config.yaml, if the cluster has "
-        "an accounting database, and RLLR_STATUS_CHECKED=1"
+        f"the cluster forgets a finished job after {found[1]} s (MinJobAge); Snakemake looks up "
+        f"to {LOOKS_SECONDS} s apart: set `slurm-status-command: sacct` in slurm/config.yaml, if "
+        "the cluster has an accounting database"
     ]
 
 

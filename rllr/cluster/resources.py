@@ -1,9 +1,9 @@
 """What a job asks the cluster for, from its stage and the declared size of its model.
 
-Rough on purpose, and rather too much than too little; `resources:` of the site file replaces single
-values. Memory is the host's; a GPU job's weights pass through it once. Run times are what a stage of
-the paper's set sizes may take on one H100-class GPU; a training stage that needs longer goes on in
-another job, so that its run time only has to fit the partition.
+Rough on purpose, and rather too much than too little; `resources:` of the site file replaces
+single values. Memory is the host's; a GPU job's weights pass through it once. Run times are what a
+stage of the paper's set sizes may take on one H100-class GPU; a training stage that needs longer
+goes on in another job, so that its run time only has to fit the partition.
 """
 
 from __future__ import annotations

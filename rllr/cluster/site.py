@@ -45,7 +45,7 @@ class Site(Strict):
     scratch: str = "/tmp"
     hf_cache: str | None = None
     network: Literal["host", "none"] = "host"
-    modules: list[str] = []
+    modules: list[str] = Field(default=[])
     leftover_jobs: Literal["wait", "cancel"] = "wait"
     resources: dict[str, Override] = Field(
         default={}, description="by stage, by model, or by model/stage; the later wins"
