@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rllr.config.load import BASELINE, Project
+from rllr.config.schema import HubSource
 from rllr.files import digest
 
 MANIFEST = "manifest.json"
@@ -114,12 +115,21 @@ def is_done(folder: Path) -> bool:
 
 
 def base_revision(project: Project, model: str) -> str:
-    """Revision of a base model; a tiny one's is a hash of all that it is made from."""
+    """Revision of a base model: its commit's first digits; a tiny one's is a hash of its slice."""
+    source = project.models[model].source
+    if isinstance(source, HubSource):
+        return source.revision[:12] if source.revision else "unpinned"
     return f"tiny-{digest(base_slice(project, model))[:10]}"
 
 
 def base_slice(project: Project, model: str) -> dict[str, object]:
-    """What a tiny base model depends on: the run's training data and its own settings."""
+    """What a base model depends on; a tiny one: the run's training data and its own settings."""
+    source = project.models[model].source
+    if isinstance(source, HubSource):
+        return {
+            "source": source.model_dump(include={"kind", "repo", "revision"}),
+            "architecture": project.models[model].architecture,
+        }
     return {
         "run": project.config.run,
         "data": project.config.data.model_dump(),
@@ -128,7 +138,7 @@ def base_slice(project: Project, model: str) -> dict[str, object]:
         "threads": project.config.threads.training,
         "pretrain": project.pretrain(model).model_dump(),
         "teacher": project.config.teacher.model_dump(),
-        "source": project.models[model].source.model_dump(),
+        "source": source.model_dump(),
         "prompt": [segment.model_dump() for segment in project.models[model].prompt],
         "architecture": project.models[model].architecture,
     }

@@ -18,8 +18,9 @@ from rllr.layout import CHECKPOINTS, MANIFEST, SAMPLES, Layout, clear_weights
 
 def data(project: Project, task: str) -> None:
     """Make one task's splits."""
-    from rllr.data.prepare import prepare, source_files
+    from rllr.data.prepare import check_source, prepare, source_files
 
+    check_source(project, task)
     folder = Layout(project).data(task)
     seed = project.config.data.seed
     inputs = source_files(project, task)
@@ -64,7 +65,10 @@ def baseline(project: Project, task: str) -> None:
 
 
 def base(project: Project, model: str) -> None:
-    """Build one base model."""
+    """Build one base model, or fetch it."""
+    from rllr.models.hub import check_fetchable
+
+    check_fetchable(project, model)
     _start(project)
     from rllr.models.tiny import TRAINING_SPLITS, build_tiny
 

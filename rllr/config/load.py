@@ -23,6 +23,7 @@ from rllr.config.schema import (
     SftSettings,
     Strict,
     TaskConfig,
+    TinySource,
 )
 from rllr.errors import RllrError
 from rllr.files import digest
@@ -249,7 +250,8 @@ def _cross_check(project: Project) -> None:
     _check_rewards(project)
     _check_stages(project)
     for model in project.models:
-        project.pretrain(model)
+        if isinstance(project.models[model].source, TinySource):
+            _check_pretrain(project, model)
         for name, method in project.methods.items():
             if method.algorithm != "none":
                 settings = project.settings(model, name, method.algorithm)
@@ -320,6 +322,15 @@ def _check_stages(project: Project) -> None:
         for stage in stages:
             if stage not in known and stage not in everywhere:
                 raise RllrError(f"{where}: unknown stage {stage!r}{nearest(stage, known)}")
+
+
+def _check_pretrain(project: Project, model: str) -> None:
+    if project.config.training.pretrain is None:
+        raise RllrError(
+            f"training.pretrain: missing; model {model!r} is tiny, so this run pretrains it: set "
+            "documents, learning_rate, batch_size and epochs (for instance as config/tiny.yaml)"
+        )
+    project.pretrain(model)
 
 
 def _check_tuning(project: Project, model: str, name: str, settings: Strict) -> None:

@@ -143,13 +143,36 @@ class TinySource(Strict):
     rope_theta: Rate = 10000.0
     tokenizer: TokenizerConfig
 
+    @property
+    def eos(self) -> str:
+        """The control token that ends a response."""
+        return self.tokenizer.eos
+
+    @property
+    def pad(self) -> str:
+        """The control token that fills up a batch."""
+        return self.tokenizer.pad
+
+
+class HubSource(Strict):
+    """A published model, fetched once and kept as a native architecture."""
+
+    kind: Literal["hub"]
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="owner/name on the hub")
+    revision: str | None = Field(
+        pattern=r"^[0-9a-f]{40}$", description="the commit, 40 hex digits; null: not pinned"
+    )
+    gated: bool = Field(False, description="whether fetching it needs a token")
+    eos: str = Field("</s>", description="the control token that ends a response")
+    pad: str = Field("<unk>", description="the control token that fills up a batch")
+
 
 class ModelConfig(Strict):
     """One foundation model: where it comes from, its prompt format and LoRA targets."""
 
     name: str
     architecture: Literal["llama", "mistral", "glm", "bloom"]
-    source: TinySource
+    source: Annotated[TinySource | HubSource, Field(discriminator="kind")]
     device: Literal["cpu", "cuda"] = "cpu"
     gpus: Positive = Field(
         1, description="processes of a training job, each on a GPU of its own (or on its CPUs)"
@@ -169,6 +192,15 @@ class ModelConfig(Strict):
             raise ValueError(
                 f"lora_targets: {self.architecture} has no {', '.join(unknown)}; it has "
                 f"{', '.join(allowed)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _resources_of_a_hub_model(self) -> ModelConfig:
+        if isinstance(self.source, HubSource) and (self.size is None or self.device != "cuda"):
+            raise ValueError(
+                f"a model from the hub needs `size` (billions of parameters) and `device: cuda` "
+                f"(found size {self.size}, device {self.device})"
             )
         return self
 
@@ -354,7 +386,7 @@ class GroupSettings(RlSettings):
 class TrainingConfig(Strict):
     """Settings per kind of stage; `stages` overrides single stages by name."""
 
-    pretrain: PretrainSettings
+    pretrain: PretrainSettings | None = Field(None, description="needed by tiny models alone")
     sft: SftSettings
     reward: RewardSettings
     ppo: PpoSettings
@@ -400,6 +432,14 @@ class LocalData(Strict):
         if self.rm_share + self.rl_share >= 1:
             raise ValueError("rm_share + rl_share must leave something of train.jsonl for sft")
         return self
+
+
+class HubData(Strict):
+    """The tasks' published data sets."""
+
+    source: Literal["hub"]
+    sizes: SplitSizes
+    seed: int = 0
 
 
 class TeacherConfig(Strict):
@@ -448,7 +488,7 @@ class RunConfig(Strict):
     context_methods: list[Key] = []
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
     scope: Literal["mixture", "per_task"] = "mixture"
-    data: Annotated[GeneratedData | LocalData, Field(discriminator="source")]
+    data: Annotated[GeneratedData | LocalData | HubData, Field(discriminator="source")]
     teacher: TeacherConfig = TeacherConfig()
     pairs: PairsConfig = PairsConfig()
     reward_models: dict[RewardName, RewardModelConfig] = {}

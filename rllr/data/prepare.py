@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rllr.config.load import Project
-from rllr.config.schema import SPLITS, GeneratedData
+from rllr.config.schema import SPLITS, GeneratedData, HubData, LocalData
 from rllr.data.examples import Example
+from rllr.errors import RllrError
 from rllr.files import sha256, write_jsonl
 from rllr.tasks.labels import label_text
 
@@ -34,10 +35,20 @@ def prepare(project: Project, task: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def check_source(project: Project, task: str) -> None:
+    """Raise RllrError, before anything is written, where a task's data cannot be had."""
+    if isinstance(project.config.data, HubData):
+        raise RllrError(
+            f"task {task!r}: data.source is 'hub', and this version does not fetch data from the "
+            f"hub; put {{train,validation,test}}.jsonl into a folder FOLDER/{task} of your own and "
+            "set data: {source: local, path: FOLDER} (config/README.md, 'Data of your own')"
+        )
+
+
 def source_files(project: Project, task: str) -> list[Path]:
-    """The user's files of a task, those that are there; none where the data is generated."""
+    """The user's files of a task, those that are there; none where the data is not local."""
     data = project.config.data
-    if isinstance(data, GeneratedData):
+    if not isinstance(data, LocalData):
         return []
     from rllr.data.local import FILES
 

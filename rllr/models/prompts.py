@@ -27,8 +27,8 @@ class PromptBuilder:
     def __init__(self, model: ModelConfig, folder: Path, max_tokens: int) -> None:
         self.encoder = TextEncoder(folder)
         self.max_tokens = max_tokens
-        self.eos = self.encoder.control(model.source.tokenizer.eos)
-        self.pad = self.encoder.control(model.source.tokenizer.pad)
+        self.eos = self.encoder.control(model.source.eos)
+        self.pad = self.encoder.control(model.source.pad)
         at = next(i for i, segment in enumerate(model.prompt) if segment.question)
         self.before = [i for s in model.prompt[:at] for i in self._segment(s.token, s.text)]
         self.after = [i for s in model.prompt[at + 1 :] for i in self._segment(s.token, s.text)]

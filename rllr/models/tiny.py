@@ -33,7 +33,7 @@ def build_tiny(project: Project, model: str) -> dict[str, Any]:
     """Train the tokenizer, then the model, into the base model's folder; return facts."""
     layout = Layout(project)
     to = layout.base(model)
-    source = project.models[model].source
+    source = tiny_source(project.models[model])
     examples = {
         task: _training_texts(project, task, layout.data(task)) for task in project.train_tasks
     }
@@ -44,6 +44,12 @@ def build_tiny(project: Project, model: str) -> dict[str, Any]:
     texts = [*documents, *written, *_frame_texts(project, model, examples)]
     save_tokenizer(train_tokenizer(source.tokenizer, texts), source.tokenizer, to)
     return pretrain(project.models[model], project.pretrain(model), documents, to)
+
+
+def tiny_source(config: ModelConfig) -> TinySource:
+    """A tiny model's own declaration; no other model is built here."""
+    assert isinstance(config.source, TinySource)
+    return config.source
 
 
 def _training_texts(project: Project, task: str, folder: Path) -> list[Example]:
@@ -110,7 +116,7 @@ def pretrain(
     torch.manual_seed(SEED)
     ids = _control_ids(encoder, config)
     vocabulary = encoder.tokenizer.get_vocab_size()
-    shape = tiny_config(config.source, config.architecture, vocabulary, ids)
+    shape = tiny_config(tiny_source(config), config.architecture, vocabulary, ids)
     model = AutoModelForCausalLM.from_config(shape)
     losses = train_and_evaluate(_trainer(model, settings, train, held_out, to))
     model.save_pretrained(to, safe_serialization=True)
@@ -137,7 +143,7 @@ def _trainer(model: Any, settings: PretrainSettings, train: Any, held_out: Any, 
 
 
 def _control_ids(encoder: TextEncoder, config: ModelConfig) -> dict[str, int | None]:
-    names = config.source.tokenizer
+    names = tiny_source(config).tokenizer
     bos = encoder.control(names.bos) if names.bos else None
     return {
         "bos_token_id": bos,
@@ -149,6 +155,7 @@ def _control_ids(encoder: TextEncoder, config: ModelConfig) -> dict[str, int | N
 def _token_rows(
     encoder: TextEncoder, config: ModelConfig, documents: Sequence[str], limit: int
 ) -> list[dict[str, list[int]]]:
-    start = [encoder.control(config.source.tokenizer.bos)] if config.source.tokenizer.bos else []
-    eos = encoder.control(config.source.tokenizer.eos)
+    names = tiny_source(config).tokenizer
+    start = [encoder.control(names.bos)] if names.bos else []
+    eos = encoder.control(names.eos)
     return [{"input_ids": [*start, *encoder.encode(text), eos][:limit]} for text in documents]
