@@ -4,6 +4,8 @@
 #   snakemake -c2 --configfile my.yaml     a configuration of your own
 #   snakemake -c2 results/tiny/cells/llama2-tiny/mnli/rllr/seed0/metrics.json     one cell
 #   snakemake -c2 tables | figures | report | partial_tables
+#   snakemake -c2 --sdm apptainer          every rule inside its container
+#   snakemake --profile slurm              on a cluster; fill in slurm/site.yaml before
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -14,11 +16,8 @@ if not workflow.configfiles:
     configfile: f"{workflow.basedir}/config/tiny.yaml"
 
 
-# Used with `--sdm apptainer`.
-container: "containers/rllr.sif"
-
-
 include: "workflow/rules/common.smk"
+include: "workflow/rules/cluster.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"

@@ -77,7 +77,12 @@ def training_code() -> str:
 
 @cache
 def commit() -> str | None:
-    """The working copy's commit, with `+` when it has local changes; None outside git."""
+    """The working copy's commit, with `+` when it has local changes; None outside git.
+
+    A container has no git: there the workflow says it (RLLR_COMMIT).
+    """
+    if os.environ.get("RLLR_COMMIT"):
+        return os.environ["RLLR_COMMIT"]
     head = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain", "--untracked-files=no")
     return head and head + ("+" if changes else "")

@@ -70,6 +70,10 @@ class Job:
         """Folder of a stage trained for this model, unit and seed."""
         return self.layout.trained(self.model, stage, self.unit, self.seed)
 
+    def predicting(self, method: str) -> Path:
+        """Folder of attempts at predicting, whose results lie in the cells."""
+        return self.layout.run / "predicting" / self.model / method / self.unit / f"seed{self.seed}"
+
     def samples(self, start: str) -> Path:
         """Folder of responses sampled from `start`."""
         return self.layout.samples(self.model, start, self.unit, self.seed)

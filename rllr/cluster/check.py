@@ -85,16 +85,13 @@ def _minutes(limit: str) -> int | None:
     return int(days or 0) * 1440 + parts[-3] * 60 + parts[-2]
 
 
-def check_site(
-    site: Site, image: Path | None, wanted: Iterable[Mapping[str, Any]], status_command: str
-) -> None:
-    """RllrError that lists everything missing: partitions, accounts, image, folders, resources.
+def check_site(site: Site, wanted: Iterable[Mapping[str, Any]], status_command: str) -> None:
+    """RllrError that lists everything missing: folders, partitions, the account, resources.
 
-    `wanted` are the jobs' SLURM resources; `image` is None without containers.
+    `wanted` are the jobs' SLURM resources, `status_command` what Snakemake asks for their states.
     """
     offers = partitions()
     faults = [
-        *_image_faults(image),
         *_folder_faults(site),
         *_partition_faults(site, offers),
         *_account_faults(site),
@@ -106,13 +103,13 @@ def check_site(
         raise RllrError(f"nothing was submitted; the cluster does not fit {SITE_FILE}:{listed}")
 
 
-def _image_faults(image: Path | None) -> list[str]:
-    if image is None or "://" in str(image) or image.is_file():
-        return []
-    return [
-        f"image: no file {image}; build it (`make container`, `make container-cpu`), copy it "
-        "there, or name another"
-    ]
+def check_image(image: Path) -> None:
+    """RllrError unless there is such an image; one with a scheme (docker://…) is not looked at."""
+    if "://" not in str(image) and not image.is_file():
+        raise RllrError(
+            f"image: no file {image}; build it (`make container`, `make container-cpu`), copy it "
+            f"there, or name another in {SITE_FILE}"
+        )
 
 
 def _folder_faults(site: Site) -> list[str]:

@@ -1,9 +1,9 @@
 """Jobs that an earlier, killed Snakemake has left in the queue, and what they finished.
 
 Snakemake marks each output of a running job in `.snakemake/incomplete`, with the job's number. When
-it is killed the marks stay and the jobs go on; it would submit them a second time. So before a new
-run plans anything, those jobs are waited for or cancelled, and the mark of what is whole (its
-manifest is newer than the mark) is taken away.
+it is killed the marks stay and the jobs go on; it would submit them a second time, or make again
+what they have finished since. So before anything is submitted, such jobs are waited for or
+cancelled, and a job whose manifest was written after its mark, from the same settings, is done.
 """
 
 from __future__ import annotations
@@ -11,94 +11,95 @@ from __future__ import annotations
 import json
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from rllr.cluster.check import query
+from rllr.files import digest, read_json
 
 MARKS = Path(".snakemake/incomplete")
-LOCKS = Path(".snakemake/locks")
 WAIT_SECONDS = 10
+OVER = (
+    "BOOT_FAIL",
+    "CANCELLED",
+    "COMPLETED",
+    "DEADLINE",
+    "FAILED",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "PREEMPTED",
+    "TIMEOUT",
+)
 
 
 @dataclass(frozen=True)
 class Mark:
-    """An output that a job was writing when Snakemake last looked."""
+    """When a job was submitted that writes an output, and the cluster's number of the job."""
 
-    path: Path
-    output: Path
+    time: float
     job: str | None
 
 
-def read_marks(folder: Path = Path()) -> list[Mark]:
-    """All marks in a working directory but those of a run that holds the lock."""
-    locked = _locked_outputs(folder / LOCKS)
-    return [mark for mark in _marks(folder / MARKS) if str(mark.output) not in locked]
+def read_marks(folder: Path = MARKS) -> dict[str, Mark]:
+    """Snakemake's marks by output."""
+    return dict(_marks(folder))
 
 
-def _marks(root: Path) -> Iterator[Mark]:
-    for path in sorted(root.rglob("*")):
-        if path.is_file():
-            name = "".join(part.lstrip("@") for part in path.relative_to(root).parts)
-            try:
-                output = urlsafe_b64decode(name).decode()
+def _marks(folder: Path) -> Iterator[tuple[str, Mark]]:
+    for path in sorted(folder.rglob("*")):
+        try:
+            if path.is_file():
+                name = "".join(part.lstrip("@") for part in path.relative_to(folder).parts)
                 job = json.loads(path.read_text()).get("external_jobid")
-            except (ValueError, OSError):  # not Snakemake's, or being written
-                continue
-            yield Mark(path, Path(output), job)
+                yield urlsafe_b64decode(name).decode(), Mark(path.stat().st_mtime, job)
+        except (ValueError, OSError):  # not Snakemake's, or just being written
+            continue
 
 
-def _locked_outputs(folder: Path) -> set[str]:
-    lines = [path.read_text().splitlines() for path in folder.glob("*.output.lock")]
-    return {line for group in lines for line in group}
+def is_finished(outputs: Iterable[str], slice_hash: str | None, marks: dict[str, Mark]) -> bool:
+    """Whether the job of these outputs ended well after it was marked.
+
+    Its manifest is written last; `slice_hash` is that of the settings it should have.
+    """
+    paths = [Path(output) for output in outputs]
+    manifests = [path for path in paths if path.name == "manifest.json"]
+    marked = [marks[str(path)].time for path in paths if str(path) in marks]
+    if not manifests or not marked or not all(path.exists() for path in paths):
+        return False
+    newer = manifests[0].stat().st_mtime > max(marked)
+    return newer and digest(read_json(manifests[0]).get("settings")) == slice_hash
 
 
-def settle(policy: Literal["wait", "cancel"], folder: Path = Path()) -> None:
-    """Wait for or cancel what is still in the queue; then forget the marks of what is whole.
+def settle(jobs: set[str], policy: Literal["wait", "cancel"]) -> bool:
+    """Wait for or cancel those of `jobs` that are in the queue; whether there were any.
 
     Jobs that have not begun are cancelled in either case.
     """
-    marks = read_marks(folder)
-    jobs = {mark.job for mark in marks if mark.job}
-    running = _states(jobs)
-    if running:
-        print(f"{len(running)} jobs of an earlier run are still in the queue", flush=True)
-        _cancel({j for j, state in running.items() if state == "PENDING" or policy == "cancel"})
-        _wait(jobs)
-    for mark in marks:
-        if is_whole(mark):
-            mark.path.unlink(missing_ok=True)
-
-
-def is_whole(mark: Mark) -> bool:
-    """Whether the output's stage ended after the mark: its manifest is written last."""
-    folder, output = mark.output.parent, mark.output
-    manifests = [folder / "manifest.json", folder / "predictions.manifest.json"]
-    newer = [p for p in manifests if p.exists() and p.stat().st_mtime > mark.path.stat().st_mtime]
-    return bool(newer) and output.exists()
+    states = _states(jobs)
+    if not states:
+        return False
+    print(f"{len(states)} jobs of an earlier run are still in the queue", flush=True)
+    _cancel({job for job, state in states.items() if state == "PENDING" or policy == "cancel"})
+    announced = float("-inf")
+    while states := _states(jobs):
+        if time.monotonic() - announced > 300:
+            print(f"waiting for jobs {', '.join(states)} (`scancel` ends them)", flush=True)
+            announced = time.monotonic()
+        time.sleep(WAIT_SECONDS)
+    return True
 
 
 def _states(jobs: set[str]) -> dict[str, str]:
-    """State by number of those jobs that are still in the queue."""
+    """State by number of those jobs that are not over."""
     if not jobs:
         return {}
     lines = query("squeue", "-h", "--me", "-t", "all", "-o", "%A %T").splitlines()
     states = dict(line.split() for line in lines)
-    over = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "DEADLINE")
-    return {job: states[job] for job in sorted(jobs) if states.get(job, over[0]) not in over}
+    return {job: states[job] for job in sorted(jobs) if states.get(job, OVER[0]) not in OVER}
 
 
 def _cancel(jobs: set[str]) -> None:
     if jobs:
         query("scancel", *sorted(jobs))
-
-
-def _wait(jobs: set[str]) -> None:
-    announced = 0.0
-    while running := _states(jobs):
-        if time.monotonic() - announced > 300:
-            print(f"waiting for {', '.join(running)} (scancel ends them)", flush=True)
-            announced = time.monotonic()
-        time.sleep(WAIT_SECONDS)

@@ -1,0 +1,225 @@
+# Containers and clusters: what a job sees, what it asks for, and what happens before the first one.
+import uuid
+
+from snakemake.jobs import Job as SnakemakeJob
+from snakemake.settings.types import DeploymentMethod
+
+from rllr import attempts
+from rllr.artefact import commit
+from rllr.cluster import container as apptainer
+from rllr.cluster import leftover
+from rllr.cluster.check import check_image, check_site, partitions
+from rllr.cluster.job import job_facts
+from rllr.cluster.resources import stage_resources, submission
+from rllr.cluster.site import load_modules, load_site
+
+
+def or_stop(function, *arguments, **named):
+    """Call it; a mistake of the user's ends Snakemake with its one message."""
+    try:
+        return function(*arguments, **named)
+    except RllrError as error:
+        raise WorkflowError(str(error)) from None
+
+
+SITE = or_stop(load_site, Path(workflow.basedir) / "slurm" / "site.yaml")
+IMAGE = apptainer.find_image(SITE.path("image"), Path(workflow.basedir) / "containers")
+CUDA = any(model.device == "cuda" for model in PROJECT.models.values())
+
+
+def in_containers():
+    settings = workflow.deployment_settings
+    return settings is not None and DeploymentMethod.APPTAINER in settings.deployment_method
+
+
+def on_slurm():
+    """Whether jobs are submitted; known only after all rules are."""
+    plugin = workflow.executor_plugin
+    return plugin is not None and plugin.name.startswith("slurm")
+
+
+def enter_containers():
+    """Tell Apptainer, by its own environment variables, what all containers get to see."""
+    if IMAGE.exists():
+        os.environ["RLLR_IMAGE_DIGEST"] = apptainer.image_digest(
+            IMAGE, RUN / "image.json"
+        )
+    folders = [PROJECT.config.results_dir, PROJECT.config.models_dir]
+    settings = apptainer.environment(
+        Path(workflow.basedir),
+        [*map(Path, folders), *local_data()],
+        SITE.path("scratch"),
+        SITE.path("hf_cache"),
+        gpu=CUDA,
+        # Stages that need the network run on the submitting host.
+        network=SITE.network == "host" or not workflow.remote_exec,
+        facts={"RLLR_COMMIT": commit()},
+    )
+    os.environ.update(settings)
+
+
+def local_data():
+    data = PROJECT.config.data
+    return [Path(data.path)] if data.source == "local" else []
+
+
+if workflow.is_main_process:
+    # Jobs know by it which attempts at a stage belong to this start of the workflow.
+    os.environ[attempts.INVOCATION] = uuid.uuid4().hex[:12]
+or_stop(load_modules, SITE.modules)
+if workflow.remote_exec:
+    os.environ.update(job_facts())
+if in_containers():
+    or_stop(enter_containers)
+
+
+container: str(IMAGE)
+
+
+# --- attempts: compute stages are tried again, and by whom ---------------------------------------
+
+# A training stage that is longer than a job goes on in the next one; what cannot succeed gives up
+# long before (rllr.attempts).
+RETRIES = 50
+
+
+def attempts_folder(rule, wildcards):
+    """Where a compute stage's record of attempts lies; None for other rules."""
+    if rule == "base_model":
+        return LAYOUT.base(wildcards.model)
+    if rule == "sample":
+        return LAYOUT.samples(
+            wildcards.model, wildcards.start, wildcards.unit, wildcards.seed
+        )
+    if rule in ("sft", "reward_model", "policy"):
+        return job_of(wildcards).trained(stage_name(wildcards))
+    if rule in ("predict", "predict_untrained"):
+        return job_of(wildcards).predicting(wildcards.method)
+    return None
+
+
+def stage_name(wildcards):
+    """The stage's own name, by whichever wildcard its rule has for it."""
+    names = ("sft_method", "reward", "rl_method", "start", "method")
+    return next((wildcards.get(name) for name in names if wildcards.get(name)), "base")
+
+
+def restarts(job):
+    """Snakemake's number of retries, but none for a stage that has given up."""
+    folder = attempts_folder(job.rule.name, job.wildcards)
+    if folder and attempts.hopeless(folder, os.environ[attempts.INVOCATION]):
+        return 0
+    return job.rule.restart_times
+
+
+# Snakemake asks a job how often it may be restarted; its rule alone cannot know.
+SnakemakeJob.restart_times = property(restarts)
+
+
+# --- resources ----------------------------------------------------------------------------------
+
+RULE_OF = {
+    "base": "base_model",
+    "sft": "sft",
+    "sample": "sample",
+    "reward": "reward_model",
+    "policy": "policy",
+    "predict": "predict",
+}
+RESOURCES = (
+    "slurm_account",
+    "slurm_partition",
+    "qos",
+    "mem_mb",
+    "runtime",
+    "cpus_per_task",
+    "gpu",
+    "gpu_model",
+    "gres",
+)
+LIMITS = {}
+
+
+def compute(kind):
+    """Resources of a rule: functions of the job, as its model and its past attempts decide."""
+
+    def one(key):
+        return lambda wildcards: wanted(kind, wildcards).get(key)
+
+    return {key: one(key) for key in RESOURCES}
+
+
+def wanted(kind, wildcards):
+    folder = attempts_folder(RULE_OF[kind], wildcards)
+    ends = attempts.out_of_memory_ends(folder)
+    name = stage_name(wildcards)
+    found = stage_resources(PROJECT, SITE, wildcards.model, kind, name, ends)
+    if on_slurm():
+        return submission(SITE, found, limits())
+    return {"mem_mb": found["mem_mb"]}
+
+
+def limits():
+    """Run time limits of the cluster's partitions, looked at once, by the host that submits."""
+    if workflow.is_main_process and not LIMITS:
+        offers = or_stop(partitions)
+        LIMITS.update({name: offer.minutes for name, offer in offers.items()})
+    return LIMITS
+
+
+def cpus(kind):
+    return lambda wildcards: wanted_cpus(kind, wildcards)
+
+
+def wanted_cpus(kind, wildcards):
+    name = stage_name(wildcards)
+    return stage_resources(PROJECT, SITE, wildcards.model, kind, name)["cpus_per_task"]
+
+
+# --- before the first job ------------------------------------------------------------------------
+
+
+def prepare_run():
+    """Check the cluster, and take over what an earlier, killed Snakemake left."""
+    if in_containers():
+        check_image(IMAGE)
+    if on_slurm():
+        jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+        status = workflow.executor_settings.status_command
+        check_site(SITE, [job.resources for job in jobs], status)
+    if take_over():
+        print("planning anew", flush=True)
+        workflow.persistence.unlock()
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+def take_over():
+    """Settle an earlier run's jobs that write what this run wants; whether the plan has changed."""
+    marks = leftover.read_marks()
+    jobs = [
+        job
+        for job in workflow.dag.needrun_jobs()
+        if any(str(path) in marks for path in job.output)
+    ]
+    numbers = {
+        marks[str(path)].job
+        for job in jobs
+        for path in job.output
+        if str(path) in marks
+    }
+    waited = leftover.settle(numbers - {None}, SITE.leftover_jobs)
+    finished = [job for job in jobs if has_finished(job, marks)]
+    for job in finished:
+        workflow.async_run(workflow.persistence.finished(job))
+        print(f"finished by an earlier run's job: {job}", flush=True)
+    return waited or bool(finished)
+
+
+def has_finished(job, marks):
+    return leftover.is_finished(
+        map(str, job.output), getattr(job.params, "slice", None), marks
+    )
+
+
+onstart:
+    or_stop(prepare_run)
