@@ -1,4 +1,7 @@
 # Helpers of all rules: the validated configuration, paths, and what a rule asks for.
+#
+# Rules that take seconds and no GPU are local (`localrule: True`): on a cluster they run on the
+# submitting host, where waiting in the queue would take longer than the work.
 import os
 import re
 import sys
@@ -67,6 +70,10 @@ def methods_of(*algorithms):
 
 def rl_methods():
     return [name for name, method in PROJECT.methods.items() if method.is_rl]
+
+
+def models_from(kind):
+    return [name for name, model in PROJECT.models.items() if model.source.kind == kind]
 
 
 def any_of(names):

@@ -9,6 +9,7 @@ rule data:
         splits=expand(str(LAYOUT.data("{{task}}") / "{split}.jsonl"), split=SPLITS),
     log:
         LOGS / "data/{task}.log",
+    localrule: True
     resources:
         mem_mb=600,
     params:
@@ -28,6 +29,7 @@ rule rationales:
         manifest=LAYOUT.rationales("{task}") / "manifest.json",
     log:
         LOGS / "rationales/{task}.log",
+    localrule: True
     resources:
         mem_mb=600,
     params:
@@ -49,6 +51,7 @@ rule label_pairs:
         pairs=expand(str(LAYOUT.label_pairs("{{task}}") / "{name}.jsonl"), name=PAIRS),
     log:
         LOGS / "label_pairs/{task}.log",
+    localrule: True
     resources:
         mem_mb=600,
     params:
@@ -69,6 +72,7 @@ rule baseline:
         predictions=LAYOUT.baseline("{task}") / "predictions.jsonl",
     log:
         LOGS / "baseline/{task}.log",
+    localrule: True
     resources:
         mem_mb=600,
     params:

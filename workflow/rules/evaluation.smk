@@ -38,6 +38,7 @@ rule score:
         evaluation_log("score", PER_TASK),
     wildcard_constraints:
         method=TRAINED_METHODS,
+    localrule: True
     resources:
         mem_mb=600,
     params:
@@ -72,3 +73,4 @@ use rule score as score_untrained with:
         evaluation_log("score", False),
     wildcard_constraints:
         method=UNTRAINED_METHODS,
+    localrule: True

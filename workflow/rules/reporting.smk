@@ -10,6 +10,7 @@ rule tables:
         grid=RUN / "grid.json",
     log:
         LOGS / "tables.log",
+    localrule: True
     resources:
         mem_mb=1000,
     params:
@@ -29,6 +30,7 @@ rule figures:
         every_figure(),
     log:
         LOGS / "figures.log",
+    localrule: True
     resources:
         mem_mb=1000,
     message:
@@ -46,6 +48,7 @@ rule report:
         LAYOUT.report,
     log:
         LOGS / "report.log",
+    localrule: True
     resources:
         mem_mb=1000,
     message:

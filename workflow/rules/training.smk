@@ -12,6 +12,7 @@ rule base_model:
     log:
         LOGS / "base_model/{model}@{revision}.log",
     wildcard_constraints:
+        model=any_of(models_from("tiny")),
         revision=any_of(base_revision(PROJECT, model) for model in PROJECT.models),
     threads: THREADS.training
     resources:
@@ -22,6 +23,21 @@ rule base_model:
         f"python -m rllr base --config {CONFIG}"
         " --model {wildcards.model}"
         " > {log} 2>&1"
+
+
+# Fetching needs the network, which compute nodes may not have, and nothing of the run's own.
+use rule base_model as fetch_model with:
+    input:
+        [],
+    log:
+        LOGS / "fetch_model/{model}@{revision}.log",
+    wildcard_constraints:
+        model=any_of(models_from("hub")),
+        revision=any_of(base_revision(PROJECT, model) for model in PROJECT.models),
+    localrule: True
+    threads: 1
+    message:
+        "Base model {wildcards.model}: fetch it"
 
 
 rule sft:
@@ -89,6 +105,7 @@ rule judge:
         ],
     log:
         LOGS / "judge/{model}.{start}.{unit}.seed{seed}.log",
+    localrule: True
     resources:
         mem_mb=600,
     params:
