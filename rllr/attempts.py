@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import os
 import resource
+import shutil
 import signal
 import socket
 import time
@@ -26,7 +27,7 @@ from typing import Any
 
 from rllr.files import read_json, write_json, write_text
 from rllr.heartbeat import BEAT_SECONDS, alone, beat, job_name
-from rllr.layout import CHECKPOINTS
+from rllr.layout import CHECKPOINTS, MANIFEST
 
 RECORD = "attempts.json"
 HEARTBEAT = "heartbeat"
@@ -129,27 +130,44 @@ def _idle_ends(attempts: list[Attempt]) -> list[str]:
 # --- running -------------------------------------------------------------------------------------
 
 
-def supervise(folder: Path, stage: Callable[[], int], is_done: Callable[[], bool]) -> int:
+def supervise(folder: Path, stage: Callable[[], int]) -> int:
     """Run `stage` in a child process as the only writer of `folder`; returns its exit status.
 
-    Waits for another job that holds the folder; when that job finished the stage (`is_done`), there
+    Waits for another job that holds the folder; when that job finished the stage meanwhile, there
     is nothing left to do. A stage that is supervised already, or one of its helpers, just runs.
     """
     if END_FILE in os.environ:
         return stage()
     heartbeat = folder / CHECKPOINTS / HEARTBEAT
+    asked = time.time()
     with alone(folder, heartbeat) as waited:
-        if waited and is_done():
+        if waited and _finished_since(folder, asked):
             print(f"{folder}: finished by the job that was running", flush=True)
-            return 0
-        attempts = _begin(folder)
-        attempt = attempts[-1]
-        status = _run_child(folder, stage, attempt, heartbeat)
-        if status and (folder / CHECKPOINTS).is_dir():
-            attempt.left = newest_checkpoint(folder)
-            write_attempts(folder, attempts)
-            _announce(folder, attempt)
+            status = 0
+        else:
+            status = _attempt(folder, stage, heartbeat)
+        if not status:
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+            with contextlib.suppress(OSError):  # a folder made for the attempts alone
+                os.removedirs(folder)
         return status
+
+
+def _finished_since(folder: Path, asked: float) -> bool:
+    manifest = folder / MANIFEST
+    return manifest.exists() and manifest.stat().st_mtime > asked
+
+
+def _attempt(folder: Path, stage: Callable[[], int], heartbeat: Path) -> int:
+    """One attempt and its record; returns the exit status."""
+    attempts = _begin(folder)
+    attempt = attempts[-1]
+    status = _run_child(folder, stage, attempt, heartbeat)
+    if status:
+        attempt.left = newest_checkpoint(folder)
+        write_attempts(folder, attempts)
+        _announce(folder, attempt)
+    return status
 
 
 def say_end(cause: str) -> None:

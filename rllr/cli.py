@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rllr import __version__, interruption
-from rllr.attempts import MISTAKE, say_end
+from rllr.attempts import MISTAKE, say_end, supervise
 from rllr.errors import RllrError
 from rllr.interruption import InterruptedStageError
 
@@ -141,15 +142,17 @@ def _run_task_stage(options: argparse.Namespace) -> None:
     getattr(stages, options.stage_name)(project, options.task)
 
 
-def _run_base(options: argparse.Namespace) -> None:
+def _run_base(options: argparse.Namespace) -> int:
     from rllr import stages
+    from rllr.layout import Layout
 
     project = _project(options)
     _check_name("model", options.model, project.models)
-    stages.base(project, options.model)
+    folder = Layout(project).base(options.model)
+    return supervise(folder, lambda: _status(lambda: stages.base(project, options.model)))
 
 
-def _run_model_stage(options: argparse.Namespace) -> None:
+def _run_model_stage(options: argparse.Namespace) -> int:
     from rllr import stages
     from rllr.config.schema import MIXTURE
     from rllr.job import Job
@@ -159,7 +162,9 @@ def _run_model_stage(options: argparse.Namespace) -> None:
     _check_name("unit", options.unit, [MIXTURE, *project.tasks])
     _check_name("stage", options.stage, _trainable(project, options.stage_name))
     job = Job(project, options.model, options.unit, options.seed)
-    getattr(stages, options.stage_name)(job, options.stage)
+    run = partial(getattr(stages, options.stage_name), job, options.stage)
+    folder = stages.attempts_folder(job, options.stage_name, options.stage)
+    return supervise(folder, lambda: _status(run)) if folder else _status(run)
 
 
 def _trainable(project: Project, stage: str) -> list[str]:

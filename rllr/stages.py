@@ -182,6 +182,15 @@ def score(job: Job, method: str) -> None:
     run(job, method)
 
 
+def attempts_folder(job: Job, kind: str, name: str) -> Path | None:
+    """Where attempts at a compute stage are recorded; None for a stage that takes seconds."""
+    if kind in ("sft", "reward", "policy"):
+        return job.trained(name)
+    if kind == "sample":
+        return job.samples(name)
+    return job.predicting(name) if kind == "predict" else None
+
+
 def _manifest(folder: Path) -> Path:
     return folder / MANIFEST
 

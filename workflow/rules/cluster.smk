@@ -29,7 +29,10 @@ CUDA = any(model.device == "cuda" for model in PROJECT.models.values())
 
 def in_containers():
     settings = workflow.deployment_settings
-    return settings is not None and DeploymentMethod.APPTAINER in settings.deployment_method
+    return (
+        settings is not None
+        and DeploymentMethod.APPTAINER in settings.deployment_method
+    )
 
 
 def on_slurm():
@@ -41,9 +44,8 @@ def on_slurm():
 def enter_containers():
     """Tell Apptainer, by its own environment variables, what all containers get to see."""
     if IMAGE.exists():
-        os.environ["RLLR_IMAGE_DIGEST"] = apptainer.image_digest(
-            IMAGE, RUN / "image.json"
-        )
+        digest_of_image = apptainer.image_digest(IMAGE, RUN / "image.json")
+        os.environ.update(RLLR_IMAGE_DIGEST=digest_of_image)
     folders = [PROJECT.config.results_dir, PROJECT.config.models_dir]
     settings = apptainer.environment(
         Path(workflow.basedir),
@@ -65,7 +67,7 @@ def local_data():
 
 if workflow.is_main_process:
     # Jobs know by it which attempts at a stage belong to this start of the workflow.
-    os.environ[attempts.INVOCATION] = uuid.uuid4().hex[:12]
+    os.environ.update({attempts.INVOCATION: uuid.uuid4().hex[:12]})
 or_stop(load_modules, SITE.modules)
 if workflow.remote_exec:
     os.environ.update(job_facts())
@@ -83,17 +85,17 @@ container: str(IMAGE)
 RETRIES = 50
 
 
-def attempts_folder(rule, wildcards):
+def attempts_folder(name, wildcards):
     """Where a compute stage's record of attempts lies; None for other rules."""
-    if rule == "base_model":
+    if name == "base_model":
         return LAYOUT.base(wildcards.model)
-    if rule == "sample":
+    if name == "sample":
         return LAYOUT.samples(
             wildcards.model, wildcards.start, wildcards.unit, wildcards.seed
         )
-    if rule in ("sft", "reward_model", "policy"):
+    if name in ("sft", "reward_model", "policy"):
         return job_of(wildcards).trained(stage_name(wildcards))
-    if rule in ("predict", "predict_untrained"):
+    if name in ("predict", "predict_untrained"):
         return job_of(wildcards).predicting(wildcards.method)
     return None
 

@@ -234,11 +234,6 @@ def policy_pairs(wildcards):
     return done(gold_pairs(job, wildcards.rl_method))
 
 
-def policy_threads(wildcards):
-    settings = PROJECT.rl(wildcards.model, wildcards.rl_method)
-    return THREADS.training * getattr(settings, "processes", 1)
-
-
 def predicted_stages(wildcards):
     """Everything that is loaded to predict: the method's own weights, and its start's."""
     method = PROJECT.methods[wildcards.method]

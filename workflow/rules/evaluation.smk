@@ -14,9 +14,10 @@ rule predict:
         evaluation_log("predict", PER_TASK),
     wildcard_constraints:
         method=TRAINED_METHODS,
-    threads: THREADS.inference
+    retries: RETRIES
+    threads: cpus("predict")
     resources:
-        mem_mb=3000,
+        **compute("predict"),
     params:
         slice=predict_slice,
         unit=cell_unit,
@@ -25,7 +26,7 @@ rule predict:
     shell:
         f"python -m rllr predict --config {CONFIG}"
         " --model {wildcards.model} --stage {wildcards.method} --unit {params.unit} --seed {wildcards.seed}"
-        " > {log} 2>&1"
+        " >> {log} 2>&1"
 
 
 rule score:

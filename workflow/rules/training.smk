@@ -14,15 +14,16 @@ rule base_model:
     wildcard_constraints:
         model=any_of(models_from("tiny")),
         revision=any_of(base_revision(PROJECT, model) for model in PROJECT.models),
-    threads: THREADS.training
+    retries: RETRIES
+    threads: cpus("base")
     resources:
-        mem_mb=3000,
+        **compute("base"),
     message:
         "Base model {wildcards.model}: tokenizer and pretraining"
     shell:
         f"python -m rllr base --config {CONFIG}"
         " --model {wildcards.model}"
-        " > {log} 2>&1"
+        " >> {log} 2>&1"
 
 
 # Fetching needs the network, which compute nodes may not have, and nothing of the run's own.
@@ -34,8 +35,11 @@ use rule base_model as fetch_model with:
     wildcard_constraints:
         model=any_of(models_from("hub")),
         revision=any_of(base_revision(PROJECT, model) for model in PROJECT.models),
+    retries: 0
     localrule: True
     threads: 1
+    resources:
+        mem_mb=600,
     message:
         "Base model {wildcards.model}: fetch it"
 
@@ -54,9 +58,10 @@ rule sft:
         / config_of(SFT_WEIGHTS),
     log:
         LOGS / "sft/{model}.{sft_method}.{unit}.seed{seed}.log",
-    threads: THREADS.training
+    retries: RETRIES
+    threads: cpus("sft")
     resources:
-        mem_mb=3000,
+        **compute("sft"),
     params:
         slice=sft_slice,
     message:
@@ -64,7 +69,7 @@ rule sft:
     shell:
         f"python -m rllr sft --config {CONFIG}"
         " --stage {wildcards.sft_method} --model {wildcards.model} --unit {wildcards.unit} --seed {wildcards.seed}"
-        " > {log} 2>&1"
+        " >> {log} 2>&1"
 
 
 rule sample:
@@ -78,9 +83,10 @@ rule sample:
         / "samples.jsonl",
     log:
         LOGS / "sample/{model}.{start}.{unit}.seed{seed}.log",
-    threads: THREADS.inference
+    retries: RETRIES
+    threads: cpus("sample")
     resources:
-        mem_mb=3000,
+        **compute("sample"),
     params:
         slice=sample_slice,
     message:
@@ -88,7 +94,7 @@ rule sample:
     shell:
         f"python -m rllr sample --config {CONFIG}"
         " --stage {wildcards.start} --model {wildcards.model} --unit {wildcards.unit} --seed {wildcards.seed}"
-        " > {log} 2>&1"
+        " >> {log} 2>&1"
 
 
 rule judge:
@@ -131,9 +137,10 @@ rule reward_model:
         / config_of(ADAPTER),
     log:
         LOGS / "reward_model/{model}.{reward}.{unit}.seed{seed}.log",
-    threads: THREADS.training
+    retries: RETRIES
+    threads: cpus("reward")
     resources:
-        mem_mb=3000,
+        **compute("reward"),
     params:
         slice=reward_slice,
     message:
@@ -141,7 +148,7 @@ rule reward_model:
     shell:
         f"python -m rllr reward --config {CONFIG}"
         " --stage {wildcards.reward} --model {wildcards.model} --unit {wildcards.unit} --seed {wildcards.seed}"
-        " > {log} 2>&1"
+        " >> {log} 2>&1"
 
 
 rule policy:
@@ -158,9 +165,10 @@ rule policy:
         / config_of(ADAPTER),
     log:
         LOGS / "policy/{model}.{rl_method}.{unit}.seed{seed}.log",
-    threads: policy_threads
+    retries: RETRIES
+    threads: cpus("policy")
     resources:
-        mem_mb=3000,
+        **compute("policy"),
     params:
         slice=policy_slice,
     message:
@@ -168,4 +176,4 @@ rule policy:
     shell:
         f"python -m rllr policy --config {CONFIG}"
         " --stage {wildcards.rl_method} --model {wildcards.model} --unit {wildcards.unit} --seed {wildcards.seed}"
-        " > {log} 2>&1"
+        " >> {log} 2>&1"
