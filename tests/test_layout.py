@@ -3,8 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
-from rllr.config.load import load
+from rllr.config.load import CONFIG_DIR, load, read_yaml
 from rllr.layout import Layout, base_revision, is_done
 
 MODEL = "llama2-tiny"
@@ -94,3 +95,21 @@ def test_the_resolved_configuration_is_named_after_its_content() -> None:
     }
     # Saying what the preset says already changes nothing.
     assert len(names) == 3
+
+
+@pytest.mark.parametrize(
+    "revision, name", [(None, "unpinned"), ("0123456789abcdef" * 2 + "01234567", "0123456789ab")]
+)
+def test_a_hub_models_folder_is_named_after_its_commit(
+    tmp_path: Path, revision: str | None, name: str
+) -> None:
+    raw = read_yaml(CONFIG_DIR / "models/llama2-7b.yaml")
+    raw["source"]["revision"] = revision
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/llama2-7b.yaml").write_text(yaml.safe_dump(raw))
+    paper = {"extends": "paper", "models": ["llama2-7b"]}
+    found = Layout(load(paper, tmp_path)).base("llama2-7b")
+    assert str(found) == f"results/models/llama2-7b@{name}"
+    # Unlike a tiny model, it is the same for every run and its data.
+    other = load({**paper, "run": "other", "tasks": ["mr"]}, tmp_path)
+    assert Layout(other).base("llama2-7b") == found

@@ -15,6 +15,5 @@ def check_fetchable(project: Project, model: str) -> None:
     unpinned = "" if source.revision else "its revision is not pinned (source.revision: null), and "
     raise RllrError(
         f"model {model!r}: {source.repo} is not fetched: {unpinned}this version does not fetch "
-        "models from the hub; name models that need no hub instead, for instance models: "
-        "[llama2-tiny] (config/README.md)"
+        "models from the hub; it runs models of kind tiny, as in config/tiny.yaml (extends: tiny)"
     )
