@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _status(lambda: options.run(options))
 
 
-def _status(work: Callable[[], int | None]) -> int:
+def _status(work: Command) -> int:
     """Run `work`; its exit status, with one message where the user is meant to read one."""
     try:
         return work() or 0
