@@ -7,6 +7,7 @@ that was asked to stop, saved its state and goes on when it is run again, 1 anyt
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -14,14 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rllr import __version__, interruption
-from rllr.attempts import MISTAKE, say_end, supervise
 from rllr.errors import RllrError
 from rllr.interruption import InterruptedStageError
 
 if TYPE_CHECKING:
     from rllr.config.load import Project
 
-Command = Callable[[argparse.Namespace], int | None]
+Command = Callable[..., int | None]
 
 TASK_STAGES = {
     "data": "make one task's splits",
@@ -53,12 +53,26 @@ def _status(work: Command) -> int:
         return work() or 0
     except RllrError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        say_end(f"{MISTAKE}{error}")
+        _say_end(f"mistake: {error}")
         return 2
     except InterruptedStageError as error:
         print(error, file=sys.stderr, flush=True)
-        say_end(error.reason)
+        _say_end(error.reason)
         return interruption.EXIT_STATUS
+
+
+def _say_end(cause: str) -> None:
+    """Leave word for the record of attempts, where there is one."""
+    if "RLLR_END_FILE" in os.environ:
+        from rllr.attempts import say_end
+
+        say_end(cause)
+
+
+def _supervised(folder: Path, work: Command) -> int:
+    from rllr.attempts import supervise
+
+    return supervise(folder, lambda: _status(work))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -149,7 +163,7 @@ def _run_base(options: argparse.Namespace) -> int:
     project = _project(options)
     _check_name("model", options.model, project.models)
     folder = Layout(project).base(options.model)
-    return supervise(folder, lambda: _status(lambda: stages.base(project, options.model)))
+    return _supervised(folder, partial(stages.base, project, options.model))
 
 
 def _run_model_stage(options: argparse.Namespace) -> int:
@@ -164,7 +178,7 @@ def _run_model_stage(options: argparse.Namespace) -> int:
     job = Job(project, options.model, options.unit, options.seed)
     run = partial(getattr(stages, options.stage_name), job, options.stage)
     folder = stages.attempts_folder(job, options.stage_name, options.stage)
-    return supervise(folder, lambda: _status(run)) if folder else _status(run)
+    return _supervised(folder, run) if folder else _status(run)
 
 
 def _trainable(project: Project, stage: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 The container has a clean environment, no home folder and only these folders: the working directory
 (Snakemake binds it), the code, read-only over it, the run's folders where they lie elsewhere, the
-scratch folder as /tmp and the Hugging Face cache, read-only.
+scratch folder and the Hugging Face cache, read-only.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ CACHES = {
     "MPLCONFIGDIR": "matplotlib",
 }
 INSIDE = "APPTAINERENV_"
+# Where they are bound: paths that hide no folder of a host.
+SCRATCH = "/rllr-scratch"
+HF_CACHE = "/rllr-hf"
 
 
 def find_image(named: Path | None, folder: Path) -> Path:
@@ -73,23 +76,23 @@ def environment(
     variables for the programs inside. Raises RllrError when scratch cannot be written.
     """
     package = code / "rllr"
-    binds = [f"{package}:{package}:ro", f"{_make_scratch(scratch)}:/tmp"]
+    binds = [f"{package}:{package}:ro", f"{_make_scratch(scratch)}:{SCRATCH}"]
     outside = [path.resolve() for path in folders if not _is_below(path.resolve(), Path.cwd())]
     for path in dict.fromkeys(outside):
         path.mkdir(parents=True, exist_ok=True)
         binds.append(str(path))
     inside: dict[str, str | None] = {
         "PYTHONPATH": str(code),
-        "TMPDIR": "/tmp",
+        "TMPDIR": SCRATCH,
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
-        **{name: f"/tmp/{folder}" for name, folder in CACHES.items()},
+        **{name: f"{SCRATCH}/{folder}" for name, folder in CACHES.items()},
         **{name: os.environ.get(name) for name in PASSED},
         **(facts or {}),
     }
     if hf_cache:
-        binds.append(f"{hf_cache}:/hf:ro")
-        inside["HF_HOME"] = "/hf"
+        binds.append(f"{hf_cache}:{HF_CACHE}:ro")
+        inside["HF_HOME"] = HF_CACHE
     flags = {"APPTAINER_CONTAINALL": "1", "APPTAINER_BIND": ",".join(binds)}
     if gpu:
         flags["APPTAINER_NV"] = "1"
