@@ -261,9 +261,9 @@ def faults_table() -> str:
     """Markdown of what this session has seen."""
     head = """# Faults
 
-Written by `make test-faults`: each fault is put on one training stage while it runs, on a real SLURM and
-in the real CPU image; then weights, summary, predictions and metrics are compared, byte for byte,
-with those of an undisturbed run. A row is here only if they were equal.
+Written by `make test-faults`: each fault is put on one training stage while it runs, on a real
+SLURM and in the real CPU image; then weights, summary, predictions and metrics are compared, byte
+for byte, with those of an undisturbed run. A row is here only if they were equal.
 
 | fault | stage | jobs submitted for the stage | wall time |
 | --- | --- | ---: | ---: |

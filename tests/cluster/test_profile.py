@@ -28,7 +28,7 @@ def refused(workspace: Workspace) -> str:
         ({"hf_cache": "/not/there"}, "hf_cache: no folder /not/there"),
         ({"resources": {"sft": {"mem_mb": 900_000_000}}}, "mem_mb 900000000: partition"),
         ({"modules": ["false"]}, "modules: 'false' failed"),
-        ({"partition": "cpu"}, "unknown key 'partition', did you mean 'partitions'"),
+        ({"partition": "cpu"}, "unknown key 'partition'"),
         ({"gpu_request": "many"}, "gpu_request"),
     ],
 )
