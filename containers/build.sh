@@ -157,7 +157,7 @@ add_bind() {
 explain_failure() {
     echo >&2
     if grep -qiE 'no space left|disk quota exceeded' "$work/log"; then
-        die "the disk is full: building needs about 5 GB (cpu) or 25 GB (gpu) in APPTAINER_TMPDIR" \
+        die "the disk is full: building needs about 4 GB (cpu) or 15 GB (gpu) in APPTAINER_TMPDIR" \
             "(now ${APPTAINER_TMPDIR:-/tmp}), and the image's size beside $out"
     elif [[ ${BOOTSTRAP:-docker} == docker ]] && ! grep -q 'Running post scriptlet' "$work/log"; then
         die "the base image was not loaded (see above). Where no container registry is reachable: set" \
