@@ -61,7 +61,7 @@ def test_its_own_test_passes() -> None:
 
 def test_labels_say_what_it_is() -> None:
     found = labels()
-    names = "version commit code definition lock python torch transformers trl peft".split()
+    names = ("version", "commit", "code", "definition", "lock", "python", "torch", "trl", "peft")
     assert found["rllr.flavour"] == "cpu"
     assert all(found.get(f"rllr.{name}", "unknown") != "unknown" for name in names)
 
