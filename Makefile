@@ -7,7 +7,7 @@ PIP_ARGS ?=
 BIN := $(VENV)/bin
 RUN_LOCKS := containers/requirements.lock workflow/requirements.lock
 
-.PHONY: demo env test test-slow test-cluster test-faults lint
+.PHONY: demo env test test-slow test-cluster test-faults lint container container-cpu
 
 demo: env
 	$(BIN)/snakemake --cores $(CORES) --quiet host reason
@@ -48,3 +48,12 @@ test-cluster: $(VENV)/.ready-dev
 FAULTS ?=
 test-faults: $(VENV)/.ready-dev
 	$(if $(FAULTS),,FAULTS_TABLE=docs/faults.md) $(BIN)/python -m pytest -m faults -rs tests/cluster $(FAULTS)
+
+# Further arguments of `apptainer build`, for instance BUILD_ARGS=--fakeroot; containers/README.md has more.
+BUILD_ARGS ?=
+
+container:
+	PIP_ARGS='$(PIP_ARGS)' containers/build.sh gpu containers/rllr.sif $(BUILD_ARGS)
+
+container-cpu:
+	PIP_ARGS='$(PIP_ARGS)' containers/build.sh cpu containers/rllr-cpu.sif $(BUILD_ARGS)

@@ -102,6 +102,13 @@ def environment(
     return flags | {f"{INSIDE}{name}": value for name, value in inside.items() if value is not None}
 
 
+def enter(settings: Mapping[str, str]) -> None:
+    """Put `environment`'s settings into this process, without what an outer job had passed on."""
+    for name in PASSED:
+        os.environ.pop(f"{INSIDE}{name}", None)
+    os.environ.update(settings)
+
+
 def _is_below(path: Path, folder: Path) -> bool:
     return folder.resolve() in (path, *path.parents)
 
