@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -42,7 +41,7 @@ def cluster() -> None:
 def on_cluster(folder: Path, changes: dict[str, object], **site: object) -> Workspace:
     """A workspace of the cut grid that runs through the SLURM profile, in containers."""
     workspace = write_workspace(folder, changes)
-    settings = {"image": str(IMAGE), "network": "none" if os.getuid() == 0 else "host", **site}
+    settings = {"image": str(IMAGE), **site}
     path = folder / "site.yaml"
     path.write_text(yaml.safe_dump(settings))
     return Workspace(workspace.folder, workspace.config, SLURM, {"RLLR_SITE": str(path)})
