@@ -34,6 +34,7 @@ CACHES = {
 INSIDE = "APPTAINERENV_"
 # Where they are bound: paths that hide no folder of a host.
 SCRATCH = "/rllr-scratch"
+LABELS = ".singularity.d/labels.json"
 HF_CACHE = "/rllr-hf"
 
 
@@ -56,7 +57,8 @@ def image_digest(image: Path, record: Path) -> str:
         seen = read_json(record)
         if {key: seen.get(key) for key in known} == known:
             return str(seen["sha256"])
-    value = sha256(image)
+    # An unpacked image has no digest of its own; its labels name definition, lock file and commit.
+    value = sha256(image / LABELS if image.is_dir() else image)
     write_json(record, {**known, "sha256": value})
     return value
 
