@@ -9,6 +9,7 @@ until SLURM's job ends), notice (until Snakemake says so). Waiting in the queue 
 
 from __future__ import annotations
 
+import calendar
 import json
 import re
 import statistics
@@ -42,7 +43,8 @@ def parts(text: str, folder: Path) -> Iterator[dict[str, float]]:
     for number, job in slurm.items():
         if number in noticed and number in manifests and job in times:
             manifest = json.loads((folder / manifests[number]).read_text())
-            done = (folder / manifests[number]).stat().st_mtime
+            # Not the file's time: Snakemake touches what a job has written.
+            done = calendar.timegm(time.strptime(manifest["finished"], "%Y-%m-%dT%H:%M:%SZ"))
             begun, ended = times[job]
             start = done - manifest["wall_seconds"] - begun
             yield {"start": start, "end": ended - done, "notice": noticed[number] - ended}
