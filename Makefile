@@ -7,7 +7,7 @@ PIP_ARGS ?=
 BIN := $(VENV)/bin
 RUN_LOCKS := containers/requirements.lock workflow/requirements.lock
 
-.PHONY: demo env test test-slow lint
+.PHONY: demo env test test-slow test-cluster test-faults lint container container-cpu
 
 demo: env
 	$(BIN)/snakemake --cores $(CORES) --quiet host reason
@@ -39,3 +39,21 @@ test: lint
 
 test-slow: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -m slow
+
+# Need Apptainer, a running SLURM and containers/rllr-cpu.sif; what is missing is skipped and named.
+test-cluster: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest -m cluster -rs tests/cluster
+
+# For instance FAULTS="-k 'kill and PPO'"; a whole run, half an hour, writes docs/faults.md.
+FAULTS ?=
+test-faults: $(VENV)/.ready-dev
+	$(if $(FAULTS),,FAULTS_TABLE=docs/faults.md) $(BIN)/python -m pytest -m faults -rs tests/cluster $(FAULTS)
+
+# Further arguments of `apptainer build`, for instance BUILD_ARGS=--fakeroot; containers/README.md has more.
+BUILD_ARGS ?=
+
+container:
+	PIP_ARGS='$(PIP_ARGS)' containers/build.sh gpu containers/rllr.sif $(BUILD_ARGS)
+
+container-cpu:
+	PIP_ARGS='$(PIP_ARGS)' containers/build.sh cpu containers/rllr-cpu.sif $(BUILD_ARGS)

@@ -47,6 +47,7 @@ OURS = {RECORD, HEARTBEAT, END}
 # Attempts in a row that may end without a new checkpoint before the stage gives up.
 IDLE_ATTEMPTS = 2
 IDLE_OUT_OF_MEMORY = 4
+FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
@@ -204,7 +205,8 @@ def _run_child(folder: Path, stage: Callable[[], int], attempt: Attempt, heartbe
     end.unlink(missing_ok=True)
     kills = oom_kills()
     parent = os.getpid()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    # None may come between the fork and the handlers.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, *FORWARDED})
     child = os.fork()
     if not child:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -212,6 +214,7 @@ def _run_child(folder: Path, stage: Callable[[], int], attempt: Attempt, heartbe
         _die_with(parent)
         os._exit(_status_of(stage))
     with _forwarding(child):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
         code = os.waitstatus_to_exitcode(_wait(child, heartbeat))
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if code:
@@ -296,8 +299,7 @@ def _forwarding(child: int) -> Iterator[None]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
-    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-    before = {number: signal.signal(number, forward) for number in numbers}
+    before = {number: signal.signal(number, forward) for number in FORWARDED}
     try:
         yield
     finally:

@@ -13,11 +13,13 @@ import time
 from typing import Any
 
 DEADLINE = "RLLR_DEADLINE"
-# Kept free before the deadline for writing a checkpoint and ending.
+# Kept free before the deadline for writing a checkpoint and ending; less in a short job.
 RESERVE_SECONDS = 60.0
+RESERVE_SHARE = 0.25
 # Exit status of a stage that saved its state and ended; sysexits.h calls it a temporary failure.
 EXIT_STATUS = 75
 
+_started = time.time()
 _signals: list[str] = []
 
 
@@ -48,7 +50,6 @@ def stop_reason(step_seconds: float = 0.0) -> str | None:
     """Why to save and stop now, or None; `step_seconds` is how long the next step may take."""
     if asked := signalled():
         return f"signal {asked}"
-    deadline = os.environ.get(DEADLINE)
-    if deadline and time.time() + step_seconds + RESERVE_SECONDS > float(deadline):
-        return "time limit"
-    return None
+    deadline = float(os.environ.get(DEADLINE) or "inf")
+    reserve = min(RESERVE_SECONDS, RESERVE_SHARE * (deadline - _started))
+    return "time limit" if time.time() + step_seconds + reserve > deadline else None

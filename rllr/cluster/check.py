@@ -104,8 +104,8 @@ def check_site(site: Site, wanted: Iterable[Mapping[str, Any]], status_command: 
 
 
 def check_image(image: Path) -> None:
-    """RllrError unless there is such an image; one with a scheme (docker://…) is not looked at."""
-    if "://" not in str(image) and not image.is_file():
+    """RllrError unless there is such an image, a file or an unpacked one."""
+    if not image.exists():
         raise RllrError(
             f"image: no file {image}; build it (`make container`, `make container-cpu`), copy it "
             f"there, or name another in {SITE_FILE}"

@@ -20,6 +20,7 @@ PASSED = (
     "GLIBC_TUNABLES",
     "MALLOC_MMAP_THRESHOLD_",
     "RLLR_DEADLINE",
+    "RLLR_IMAGE_DIGEST",
     "RLLR_INVOCATION",
     "RLLR_MEMORY_MB",
     "SLURM_JOB_ID",
@@ -33,6 +34,7 @@ CACHES = {
 INSIDE = "APPTAINERENV_"
 # Where they are bound: paths that hide no folder of a host.
 SCRATCH = "/rllr-scratch"
+LABELS = ".singularity.d/labels.json"
 HF_CACHE = "/rllr-hf"
 
 
@@ -55,7 +57,8 @@ def image_digest(image: Path, record: Path) -> str:
         seen = read_json(record)
         if {key: seen.get(key) for key in known} == known:
             return str(seen["sha256"])
-    value = sha256(image)
+    # An unpacked image has no digest of its own; its labels name definition, lock file and commit.
+    value = sha256(image / LABELS if image.is_dir() else image)
     write_json(record, {**known, "sha256": value})
     return value
 
@@ -99,6 +102,13 @@ def environment(
     if not network:
         flags |= {"APPTAINER_NET": "1", "APPTAINER_NETWORK": "none"}
     return flags | {f"{INSIDE}{name}": value for name, value in inside.items() if value is not None}
+
+
+def enter(settings: Mapping[str, str]) -> None:
+    """Put `environment`'s settings into this process, without what an outer job had passed on."""
+    for name in PASSED:
+        os.environ.pop(f"{INSIDE}{name}", None)
+    os.environ.update(settings)
 
 
 def _is_below(path: Path, folder: Path) -> bool:

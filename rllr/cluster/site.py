@@ -44,7 +44,7 @@ class Site(Strict):
     image: str | None = None
     scratch: str = "/tmp"
     hf_cache: str | None = None
-    network: Literal["host", "none"] = "host"
+    network: Literal["none", "host"] = "none"
     modules: list[str] = Field(default=[])
     leftover_jobs: Literal["wait", "cancel"] = "wait"
     resources: dict[str, Override] = Field(

@@ -34,6 +34,7 @@ from rllr.files import digest
 GENERATED_TASKS = ("mr", "appreviews", "sst2", "mrpc", "qqp", "stsb", "mnli", "agnews")
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
 BASELINE = "_baseline"
+PAPER_REWARD_MODELS = {"rlhf_rm", "rllr_rm"}
 
 
 @dataclass(frozen=True)
@@ -321,6 +322,7 @@ def _check_stages(project: Project) -> None:
     places = {"configuration: stages": project.config.stages}
     places |= {f"models/{name}: stages": model.stages for name, model in project.models.items()}
     everywhere = {path.stem for f in project.folders for path in (f / "methods").glob("*.yaml")}
+    everywhere |= PAPER_REWARD_MODELS  # a model's file has settings for them, a run perhaps not
     for where, stages in places.items():
         for stage in stages:
             if stage not in known and stage not in everywhere:

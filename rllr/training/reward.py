@@ -79,7 +79,7 @@ def _trainer(job: Job, reward: str, train: list[Any], world: World, callbacks: l
 
     from rllr.models.load import load_policy, load_scorer, load_tokenizer
     from rllr.training.common import common_arguments, lora_config
-    from rllr.training.pairwise import pairwise_trainer, with_blank
+    from rllr.training.pairwise import PairwiseTrainer, with_blank
     from rllr.training.resume import checkpoint_arguments
 
     settings, device = job.project.reward(job.model, reward), job.config.device
@@ -87,7 +87,8 @@ def _trainer(job: Job, reward: str, train: list[Any], world: World, callbacks: l
     torch.manual_seed(job.seed)
     shares = common_arguments(settings, job.seed, job.trained(reward), device, world.size)
     rows = pair_rows(job, train)
-    return pairwise_trainer(world)(
+    return PairwiseTrainer(
+        world,
         model=load_scorer(load_policy(job.base, start), job.builder.pad),
         args=RewardConfig(
             **shares | checkpoint_arguments(settings.checkpoint_every), max_length=None

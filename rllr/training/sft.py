@@ -88,13 +88,16 @@ def _trainer(job: Job, method: str, train: list[Any], world: World, callbacks: l
     from rllr.models.load import load_policy, load_tokenizer
     from rllr.training.common import CausalCollator, common_arguments, lora_config
     from rllr.training.resume import checkpoint_arguments
-    from rllr.training.shared import shared
+    from rllr.training.shared import Shared
+
+    class SharedSft(Shared, SFTTrainer): ...
 
     settings, device = job.project.sft(job.model, method), job.config.device
     to = job.trained(method)
     lora = lora_config(job, settings, "CAUSAL_LM") if settings.tuning == "lora" else None
     shares = common_arguments(settings, job.seed, to, device, world.size)
-    return shared(SFTTrainer, world)(
+    return SharedSft(
+        world,
         model=load_policy(job.base),
         args=SFTConfig(
             **shares | checkpoint_arguments(settings.checkpoint_every),

@@ -16,7 +16,7 @@ import torch
 from accelerate.data_loader import SeedableRandomSampler
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Sampler
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from rllr.errors import RllrError
 from rllr.training.world import World
@@ -59,47 +59,52 @@ class _Shares(TrainerCallback):
         self.trainer.order.order.set_epoch(int(state.epoch or 0))
 
 
-def shared(base: Any, world: World) -> Any:
-    """`base`, a trainer class of TRL, for `world`; its last training row must be a blank one.
+class Shared(Trainer):
+    """To be put before a trainer class of TRL; takes the world before that one's arguments.
 
-    Its checkpoints hold weights, not pickled arguments. With one process all else is as in `base`.
+    In several processes the last training row must be a blank one. Checkpoints hold weights, not
+    pickled arguments. With one process all else is as it was.
     """
 
-    class Shared(base):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            if self.accelerator.num_processes != world.size:
-                raise RllrError(
-                    f"the trainer runs in {self.accelerator.num_processes} processes; the model's "
-                    f"file says gpus: {world.size}"
-                )
-            if world.size > 1:
-                size = self.args.per_device_train_batch_size * world.size
-                rows = len(self.train_dataset) - 1
-                self.order = WholeBatches(rows, size, self.args.data_seed)
-                self.add_callback(_Shares(world, self))
+    model: Any
+    train_dataset: Any
+    eval_dataset: Any
 
-        def train(self, *args: Any, **kwargs: Any) -> Any:
-            # Set by an evaluation, for which gradients need not be summed.
-            self.model._is_accelerate_prepared = False
-            return super().train(*args, **kwargs)
+    def __init__(self, world: World, **arguments: Any) -> None:
+        self.world = world
+        super().__init__(**arguments)
+        started = self.accelerator.num_processes
+        if started != world.size:
+            raise RllrError(
+                f"the trainer runs in {started} processes; the model's file says gpus: {world.size}"
+            )
+        if world.size > 1:
+            size = self.args.per_device_train_batch_size * world.size
+            self.order = WholeBatches(len(self.train_dataset) - 1, size, self.args.seed)
+            self.add_callback(_Shares(world, self))
 
-        def log(self, logs: dict[str, float], *args: Any) -> None:
-            if "train_loss" in logs:  # the only one that is each process's own
-                own = torch.tensor(logs["train_loss"], dtype=torch.float64)
-                logs["train_loss"] = world.sum(own).item() / world.size
-            super().log(logs, *args)
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As the library's."""
+        # Set by an evaluation, for which gradients need not be summed.
+        self.model._is_accelerate_prepared = False
+        return super().train(*args, **kwargs)
 
-        def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-            self.model.save_pretrained(output_dir or self.args.output_dir)
+    def log(self, logs: dict[str, float], *args: Any) -> None:
+        """As the library's."""
+        if "train_loss" in logs:  # the only one that is each process's own
+            own = torch.tensor(logs["train_loss"], dtype=torch.float64)
+            logs["train_loss"] = self.world.sum(own).item() / self.world.size
+        super().log(logs, *args)
 
-        def _get_train_sampler(self, *args: Any) -> Any:
-            return self.order if world.size > 1 else super()._get_train_sampler(*args)
+    def get_eval_dataloader(self, *args: Any) -> Any:
+        """As the library's; with several processes, each goes through all rows."""
+        if self.world.size == 1:
+            return super().get_eval_dataloader(*args)
+        size, collate = self.args.per_device_eval_batch_size, self.data_collator
+        return DataLoader(self.eval_dataset, size, collate_fn=collate)
 
-        def get_eval_dataloader(self, *args: Any) -> Any:
-            if world.size == 1:
-                return super().get_eval_dataloader(*args)
-            size, collate = self.args.per_device_eval_batch_size, self.data_collator
-            return DataLoader(self.eval_dataset, size, collate_fn=collate)
+    def _get_train_sampler(self, *args: Any) -> Any:
+        return self.order if self.world.size > 1 else super()._get_train_sampler(*args)
 
-    return Shared
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        self.model.save_pretrained(str(output_dir or self.args.output_dir))

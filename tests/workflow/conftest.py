@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -39,27 +41,32 @@ class Workspace:
 
     folder: Path
     config: Path
+    flags: tuple[str, ...] = ("--cores", "2")
+    environment: Mapping[str, str] = field(default_factory=dict)
 
-    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake with this configuration; output and errors come back as text."""
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start Snakemake with this configuration; output and errors are one stream of text."""
         command = [
-            *(sys.executable, "-m", "snakemake", "--configfile", str(self.config)),
-            *(
-                "--cores",
-                "2",
-                "--snakefile",
-                str(ROOT / "Snakefile"),
-                "--directory",
-                str(self.folder),
-            ),
+            *(sys.executable, "-m", "snakemake", *self.flags, "--configfile", str(self.config)),
+            *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(self.folder)),
             *("--workflow-profile", str(ROOT / "profiles/default")),
         ]
-        done = subprocess.run(
-            [*command, *arguments], capture_output=True, text=True, check=False, cwd=ROOT
+        return subprocess.Popen(
+            [*command, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
         )
-        if check and done.returncode:
-            raise AssertionError(done.stdout[-4000:] + done.stderr[-8000:])
-        return done
+
+    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake to its end; `stdout` holds all that it said."""
+        process = self.start(*arguments)
+        text, _ = process.communicate()
+        if check and process.returncode:
+            raise AssertionError(text[-12000:])
+        return subprocess.CompletedProcess(process.args, process.returncode, text, "")
 
     def planned(self, *targets: str) -> dict[str, int]:
         """Rules that a run of `targets` would execute, with their number of jobs."""

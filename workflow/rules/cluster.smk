@@ -57,7 +57,7 @@ def enter_containers():
         network=SITE.network == "host" or not workflow.remote_exec,
         facts={"RLLR_COMMIT": commit()},
     )
-    os.environ.update(settings)
+    apptainer.enter(settings)
 
 
 def local_data():

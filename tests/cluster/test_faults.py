@@ -1,0 +1,272 @@
+"""The fault matrix: whatever ends a training stage, it ends in the same bits as undisturbed.
+
+One fault per training stage and test; stages upstream are taken from an undisturbed run. `make
+test-faults` runs all and writes docs/faults.md (FAULTS_TABLE names the file).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rllr.attempts import newest_checkpoint
+from tests.cluster.conftest import on_cluster
+from tests.workflow.conftest import Workspace, write_workspace
+
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("cluster")]
+
+# Stages of some twenty seconds, with a checkpoint every second or so.
+LONG = {
+    "run": "faults",
+    "models": ["llama2-tiny"],
+    "data": {"sizes": {"sft": 400, "rm": 400, "rl": 60, "validation": 24, "test": 24}},
+    "pairs": {"prompts": 24, "heldout_prompts": 12},
+    "training": {
+        "pretrain": {"documents": 400, "epochs": 1, "batch_size": 8},
+        "sft": {"epochs": 6, "batch_size": 8, "checkpoint_every": 20},
+        "reward": {"epochs": 3, "batch_size": 8, "checkpoint_every": 20},
+        "ppo": {"steps": 60, "batch_size": 32, "evaluation_prompts": 16, "checkpoint_every": 3},
+    },
+}
+RESULTS: list[tuple[str, str, int, str]] = []
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A training stage, its command and the cells that rest on it."""
+
+    command: str
+    name: str
+    cells: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        return f"trained/llama2-tiny/{self.name}/mixture/seed0"
+
+    def targets(self, run: str) -> list[str]:
+        cells = [f"cells/llama2-tiny/{cell}/{self.name}/seed0/metrics.json" for cell in self.cells]
+        return [f"results/{run}/{path}" for path in (f"{self.folder}/manifest.json", *cells)]
+
+
+STAGES = {
+    "SFT": Stage("sft", "sft", ("mr", "mnli")),
+    "reward model": Stage("reward", "rllr_rm"),
+    "PPO": Stage("policy", "rllr", ("mr", "mnli")),
+}
+
+
+class Disturbed:
+    """A run of one stage on the cluster, and ways to disturb it."""
+
+    def __init__(self, workspace: Workspace, stage: Stage) -> None:
+        self.workspace, self.stage = workspace, stage
+        self.folder = workspace.path(stage.folder)
+        self.said = ""
+
+    def start(self) -> subprocess.Popen[str]:
+        return self.workspace.start(*self.stage.targets(self.workspace.run))
+
+    def finish(self, process: subprocess.Popen[str]) -> None:
+        text, _ = process.communicate(timeout=900)
+        self.said += text
+        assert process.returncode == 0, text[-8000:]
+
+    def wait_for_checkpoint(self) -> None:
+        """Until the stage has something to lose."""
+        first = newest_checkpoint(self.folder)
+        _until(lambda: newest_checkpoint(self.folder) not in ("", first), "no checkpoint")
+
+    def job(self) -> str:
+        """SLURM's number of the training job."""
+        queue = _run("squeue", "-h", "--me", "-t", "running", "-o", "%A %k")
+        rule = {"reward": "reward_model"}.get(self.stage.command, self.stage.command)
+        (line,) = [line for line in queue.splitlines() if f"rule_{rule}_" in line]
+        return line.split()[0]
+
+    @property
+    def submissions(self) -> int:
+        """Jobs that Snakemake submitted for the stage itself."""
+        rule = {"reward": "reward_model"}.get(self.stage.command, self.stage.command)
+        return len(re.findall(rf"slurm-logs/rule_{rule}/", self.said))
+
+
+def _until(condition: Callable[[], bool], what: str, seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def _run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+# --- the faults ----------------------------------------------------------------------------------
+
+
+def kill_the_program(run: Disturbed) -> None:
+    """`kill -9` of the training process."""
+    process = run.start()
+    run.wait_for_checkpoint()
+    pattern = f"^[^ ]*python -m rllr {run.stage.command} "
+    pids = [int(line) for line in _run("pgrep", "-f", pattern).split()]
+    os.kill(max(pids, key=_memory), signal.SIGKILL)
+    run.finish(process)
+
+
+def _memory(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+
+
+def run_out_of_memory(run: Disturbed) -> None:
+    """A first request that is too small: the kernel kills the program, memory grows."""
+    run.finish(run.start())
+
+
+def reach_the_time_limit(run: Disturbed) -> None:
+    """A limit that the stage does not fit in: it stops by itself and goes on in another job."""
+    run.finish(run.start())
+
+
+def lower_the_time_limit(run: Disturbed) -> None:
+    """A limit that nobody could foresee: SLURM ends the job."""
+    process = run.start()
+    run.wait_for_checkpoint()
+    _run("scontrol", "update", f"jobid={run.job()}", "timelimit=1")
+    run.finish(process)
+
+
+def cancel(run: Disturbed) -> None:
+    process = run.start()
+    run.wait_for_checkpoint()
+    _run("scancel", run.job())
+    run.finish(process)
+
+
+def requeue(run: Disturbed) -> None:
+    process = run.start()
+    run.wait_for_checkpoint()
+    _run("scontrol", "requeue", run.job())
+    run.finish(process)
+
+
+def restart_slurmd(run: Disturbed) -> None:
+    process = run.start()
+    run.wait_for_checkpoint()
+    pid = int(Path("/run/slurm/slurmd.pid").read_text())
+    os.kill(pid, signal.SIGTERM)
+    _until(lambda: not Path(f"/proc/{pid}").exists(), "slurmd goes on")
+    _run("slurmd")
+    run.finish(process)
+
+
+def kill_snakemake(run: Disturbed) -> None:
+    """Killed and started again while its job goes on: the job is waited for, not repeated."""
+    process = run.start()
+    run.wait_for_checkpoint()
+    process.kill()
+    text, _ = process.communicate()
+    run.said += text
+    run.workspace.snakemake("--unlock")
+    run.finish(run.start())
+    assert run.submissions == 1
+
+
+FAULTS: dict[str, tuple[Callable[[Disturbed], None], dict[str, object]]] = {
+    "kill -9 of the program": (kill_the_program, {}),
+    "out of memory": (run_out_of_memory, {"mem_mb": 800}),
+    "time limit": (reach_the_time_limit, {"runtime": 1}),
+    "time limit, lowered while running": (lower_the_time_limit, {}),
+    "scancel": (cancel, {}),
+    "scontrol requeue": (requeue, {}),
+    "slurmd restarted": (restart_slurmd, {}),
+    "Snakemake killed and started again": (kill_snakemake, {}),
+}
+# How many jobs a stage takes at least, where a fault means more than one submission.
+RESUBMITTED = {"kill -9 of the program", "out of memory", "scancel"}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The same run on this host, from nothing to its cells."""
+    workspace = write_workspace(tmp_path_factory.mktemp("undisturbed"), LONG)
+    targets = [path for stage in STAGES.values() for path in stage.targets(workspace.run)]
+    workspace.snakemake(*targets)
+    return workspace
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _table() -> Iterator[None]:
+    yield
+    path = os.environ.get("FAULTS_TABLE")
+    if path and RESULTS:
+        Path(path).write_text(faults_table(), encoding="utf-8")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_end_is_that_of_an_undisturbed_run(
+    fault: str, stage: str, undisturbed: Workspace, tmp_path: Path
+) -> None:
+    disturb, resources = FAULTS[fault]
+    declared = STAGES[stage]
+    workspace = copy_without(undisturbed, declared, tmp_path, resources)
+    run = Disturbed(workspace, declared)
+    started = time.monotonic()
+    disturb(run)
+    seconds = time.monotonic() - started
+    assert outcome(workspace, declared) == outcome(undisturbed, declared)
+    assert not (run.folder / "checkpoints").exists()
+    assert run.submissions > 1 or fault not in RESUBMITTED
+    RESULTS.append((fault, stage, run.submissions, f"{seconds:.0f} s"))
+
+
+def copy_without(
+    source: Workspace, stage: Stage, folder: Path, resources: dict[str, object]
+) -> Workspace:
+    """A copy of the undisturbed run, to go on on the cluster, that lacks one stage."""
+    site = {"resources": {stage.command: {"mem_mb": 2000, "runtime": 10} | resources}}
+    workspace = on_cluster(folder, LONG, **site)
+    for name in ("results", ".snakemake"):
+        shutil.copytree(source.folder / name, folder / name, symlinks=True)
+    shutil.rmtree(workspace.path(stage.folder))
+    for task in stage.cells:
+        shutil.rmtree(workspace.path("cells/llama2-tiny", task, stage.name))
+    return workspace
+
+
+def outcome(workspace: Workspace, stage: Stage) -> dict[str, bytes]:
+    """What a stage is for: weights, summary, and the cells that rest on it."""
+    cells = [workspace.path("cells/llama2-tiny", task, stage.name, "seed0") for task in stage.cells]
+    files = [
+        path
+        for folder in (workspace.path(stage.folder), *cells)
+        for pattern in ("*.safetensors", "summary.json", "metrics.json", "predictions.jsonl")
+        for path in folder.glob(pattern)
+    ]
+    assert len(files) == 2 + 2 * len(cells)
+    return {str(path.relative_to(workspace.path())): path.read_bytes() for path in files}
+
+
+def faults_table() -> str:
+    """Markdown of what this session has seen."""
+    head = """# Faults
+
+Written by `make test-faults`: each fault is put on one training stage while it runs, on a real
+SLURM and in the real CPU image; then weights, summary, predictions and metrics are compared, byte
+for byte, with those of an undisturbed run. A row is here only if they were equal.
+
+| fault | stage | jobs submitted for the stage | wall time |
+| --- | --- | ---: | ---: |
+"""
+    rows = [f"| {fault} | {stage} | {jobs} | {time} |\n" for fault, stage, jobs, time in RESULTS]
+    return head + "".join(rows)

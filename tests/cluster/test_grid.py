@@ -1,0 +1,67 @@
+"""The cut grid on the cluster, in containers without a network, against the same on this host."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cluster.conftest import IMAGE, on_cluster
+from tests.workflow.conftest import Workspace, read
+
+pytestmark = pytest.mark.cluster
+
+
+def test_every_metric_and_prediction_is_that_of_a_local_run(
+    local: Workspace, submitted: Workspace
+) -> None:
+    assert len(local.metrics()) == 52
+    assert submitted.metrics() == local.metrics()
+
+
+def test_the_tables_are_those_of_a_local_run(local: Workspace, submitted: Workspace) -> None:
+    tables = {path.name: path.read_bytes() for path in local.path("tables").iterdir()}
+    assert len(tables) == 16
+    assert {p.name: p.read_bytes() for p in submitted.path("tables").iterdir()} == tables
+
+
+def test_manifests_name_the_image_and_the_commit(submitted: Workspace) -> None:
+    manifest = read(submitted.path("trained/llama2-tiny/rllr/mixture/seed0/manifest.json"))
+    (line,) = IMAGE.with_name(f"{IMAGE.name}.sha256").read_text().splitlines()
+    assert manifest["image"] == line.split()[0]
+    assert manifest["commit"] == read(submitted.path("grid.json"))["commit"]
+
+
+def test_nothing_is_left_but_results(submitted: Workspace) -> None:
+    allowed = {".snakemake", "results", "config.yaml", "site.yaml"}
+    assert {path.name for path in submitted.folder.iterdir()} == allowed
+    results = submitted.path()
+    assert not list(results.rglob("checkpoints")) and not (results / "predicting").exists()
+    # SLURM's own logs of jobs that ended well are deleted; the programs' logs stay, one per job.
+    assert not list((submitted.folder / "results/slurm-logs").rglob("*.log"))
+    assert submitted.path("logs/policy/llama2-tiny.rllr.mixture.seed0.log").stat().st_size > 0
+
+
+def test_a_finished_run_submits_nothing(submitted: Workspace) -> None:
+    assert "Nothing to be done" in submitted.snakemake().stdout
+
+
+def test_one_deleted_cell_is_made_again_and_nothing_else(submitted: Workspace) -> None:
+    before = submitted.metrics()
+    name = "llama2-tiny/mnli/rllr/seed0"
+    for path in submitted.path("cells", name).iterdir():
+        path.unlink()
+    text = submitted.snakemake(str(_relative(submitted, f"cells/{name}/metrics.json"))).stdout
+    assert text.count("has been submitted") == 1
+    assert submitted.metrics() == before
+
+
+def test_a_dry_run_lists_jobs_by_stage(
+    cluster: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    fresh = on_cluster(tmp_path_factory.mktemp("fresh"), {}, image="not/there.sif")
+    assert fresh.planned("tables") | {"policy": 6, "sft": 4, "predict": 10} == fresh.planned(
+        "tables"
+    )
+
+
+def _relative(workspace: Workspace, name: str) -> object:
+    return workspace.path(name).relative_to(workspace.folder)

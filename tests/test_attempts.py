@@ -1,0 +1,212 @@
+"""Attempts at a stage with real processes: what is recorded, what is tried again, who may write."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rllr import attempts
+from rllr.attempts import Attempt, hopeless, out_of_memory_ends, read_attempts, write_attempts
+
+ROOT = Path(__file__).resolve().parents[1]
+PRELUDE = """
+import os, signal, sys, time
+from pathlib import Path
+from rllr import heartbeat
+from rllr.attempts import say_end, supervise
+heartbeat.BEAT_SECONDS = 0.2
+folder = Path(sys.argv[1])
+checkpoints = folder / "checkpoints"
+def checkpoint(step):
+    (checkpoints / f"checkpoint-{step}").mkdir(parents=True)
+"""
+
+
+def start(folder: Path, stage: str, **environment: str) -> subprocess.Popen[str]:
+    """A process that supervises `stage`, the body of a function that returns an exit status."""
+    body = "\n    ".join(stage.strip().splitlines())
+    code = f"{PRELUDE}\ndef stage():\n    {body}\nsys.exit(supervise(folder, stage))\n"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=ROOT,
+        env={**os.environ, attempts.INVOCATION: "run1", **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    text, _ = process.communicate(timeout=60)
+    return process.returncode, text
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_a_stage_that_ends_well_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "stage"
+    assert finish(start(folder, "checkpoint(1)\nreturn 0")) == (0, "")
+    assert not folder.exists()
+
+
+def test_outputs_of_a_finished_stage_stay(tmp_path: Path) -> None:
+    status, _ = finish(start(tmp_path, "(folder / 'weights').touch()\nreturn 0"))
+    assert (status, os.listdir(tmp_path)) == (0, ["weights"])
+
+
+def test_a_kill_is_recorded_and_checkpoints_stay(tmp_path: Path) -> None:
+    status, text = finish(start(tmp_path, "checkpoint(1)\nos.kill(os.getpid(), signal.SIGKILL)"))
+    assert status == 128 + signal.SIGKILL
+    assert "ended by: killed (SIGKILL); it can go on" in text
+    (attempt,) = read_attempts(tmp_path)
+    assert (attempt.end, attempt.advanced) == ("killed (SIGKILL)", True)
+    assert hopeless(tmp_path, "run1") is None
+
+
+def test_an_attempt_that_vanished_counts_as_killed(tmp_path: Path) -> None:
+    process = start(tmp_path, "checkpoint(1)\ntime.sleep(60)")
+    wait_for(tmp_path / "checkpoints" / "checkpoint-1")
+    process.kill()
+    process.wait()
+    (attempt,) = read_attempts(tmp_path)
+    assert (attempt.end, attempt.advanced) == ("killed", True)
+
+
+def test_two_ends_without_a_new_checkpoint_give_up(tmp_path: Path) -> None:
+    crash = "os.kill(os.getpid(), signal.SIGKILL)"
+    finish(start(tmp_path, crash))
+    assert hopeless(tmp_path, "run1") is None
+    _, text = finish(start(tmp_path, crash))
+    reason = hopeless(tmp_path, "run1")
+    assert reason and "2 attempts without a new checkpoint" in reason and reason in text
+    # The user starts the workflow again: everything is tried anew.
+    assert hopeless(tmp_path, "run2") is None
+
+
+def test_progress_in_between_starts_the_count_anew(tmp_path: Path) -> None:
+    def made(found: str, left: str) -> Attempt:
+        return Attempt("run1", "job", "host", "now", None, found, left, "time limit")
+
+    (tmp_path / "checkpoints").mkdir()
+    write_attempts(tmp_path, [made("", ""), made("", "a"), made("a", "b"), made("b", "b")])
+    assert hopeless(tmp_path, "run1") is None
+    write_attempts(tmp_path, [made("", "a"), made("a", "a"), made("a", "a")])
+    assert "time limit, time limit" in str(hopeless(tmp_path, "run1"))
+
+
+def test_a_mistake_is_final_at_once(tmp_path: Path) -> None:
+    status, text = finish(start(tmp_path, "say_end('mistake: no such task')\nreturn 2"))
+    assert status == 2 and "not tried again: mistake: no such task" in text
+    assert hopeless(tmp_path, "run1") == "mistake: no such task"
+
+
+def test_want_of_memory_is_told_from_other_kills(tmp_path: Path) -> None:
+    greedy = "block = b'x' * 400_000_000\nos.kill(os.getpid(), signal.SIGKILL)"
+    finish(start(tmp_path, greedy, RLLR_MEMORY_MB="420"))
+    finish(start(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)", RLLR_MEMORY_MB="420"))
+    ends = [attempt.end for attempt in read_attempts(tmp_path)]
+    assert ends == ["out of memory", "killed (SIGKILL)"]
+    assert out_of_memory_ends(tmp_path) == 1
+
+
+def test_want_of_memory_is_tried_more_often_as_memory_grows(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    row = Attempt("run1", "job", "host", "now", 1000, "", "", "out of memory")
+    write_attempts(tmp_path, [row] * 3)
+    assert hopeless(tmp_path, "run1") is None
+    write_attempts(tmp_path, [row] * 4)
+    assert "out of memory" in str(hopeless(tmp_path, "run1"))
+
+
+def test_requests_to_stop_reach_the_stage(tmp_path: Path) -> None:
+    waiting = """
+signal.signal(signal.SIGTERM, lambda *_: (say_end("signal SIGTERM"), os._exit(75)))
+checkpoint(1)
+time.sleep(60)
+"""
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        folder = tmp_path / number.name
+        process = start(folder, waiting)
+        wait_for(folder / "checkpoints" / "checkpoint-1")
+        process.send_signal(number)
+        assert finish(process)[0] == 75
+        assert read_attempts(folder)[-1].end == "signal SIGTERM"
+
+
+def test_the_stage_dies_with_its_supervisor(tmp_path: Path) -> None:
+    process = start(tmp_path, "(folder / 'pid').write_text(str(os.getpid()))\ntime.sleep(60)")
+    wait_for(tmp_path / "pid")
+    time.sleep(0.1)
+    pid = int((tmp_path / "pid").read_text())
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while is_running(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_second_job_waits_and_takes_what_the_first_has_finished(tmp_path: Path) -> None:
+    first = start(
+        tmp_path,
+        "(folder / 'begun').touch()\ntime.sleep(2)\n(folder / 'manifest.json').touch()\nreturn 0",
+    )
+    wait_for(tmp_path / "begun")
+    second = start(tmp_path, "(folder / 'twice').touch()\nreturn 0")
+    assert finish(first)[0] == 0
+    status, text = finish(second)
+    assert status == 0
+    assert "another job is writing here" in text and "finished by the job" in text
+    assert not (tmp_path / "twice").exists()
+
+
+def test_a_second_job_goes_on_when_the_first_has_failed(tmp_path: Path) -> None:
+    first = start(tmp_path, "(folder / 'begun').touch()\ntime.sleep(1)\nreturn 1")
+    wait_for(tmp_path / "begun")
+    second = start(tmp_path, "(folder / 'twice').touch()\nreturn 0")
+    assert finish(first)[0] == 1
+    assert finish(second)[0] == 0
+    assert (tmp_path / "twice").exists()
+
+
+@pytest.mark.parametrize(
+    ("owner", "age", "alive"),
+    [
+        ("SLURM job 7 on othernode", 0, True),
+        ("SLURM job 7 on othernode", 600, False),
+        ("SLURM job 8 on othernode", 0, False),  # this very job, started again elsewhere
+        (f"SLURM job 7 on {os.uname().nodename}", 0, False),  # dead: its lock is free
+    ],
+)
+def test_a_heartbeat_of_another_node_counts_while_it_is_fresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str, age: float, alive: bool
+) -> None:
+    from rllr import heartbeat
+
+    monkeypatch.setenv("SLURM_JOB_ID", "8")
+    path = tmp_path / "heartbeat"
+    path.write_text(owner)
+    os.utime(path, (time.time() - age, time.time() - age))
+    stream = heartbeat._take(path)
+    assert (stream is None) == alive
+    if stream:
+        stream.close()
+        assert path.read_text().startswith("SLURM job 8 on ")
