@@ -47,6 +47,8 @@ def all_slices(**changes: Any) -> dict[str, Any]:
         ({"methods": ["sft", "rllr", "rllr_mixed"]}, {"grid"}),
         ({"models": [MODEL]}, {"grid"}),
         ({"results_dir": "elsewhere"}, set()),
+        ({"training": {"sft": {"checkpoint_every": 7}, "reward": {"checkpoint_every": 7}}}, set()),
+        ({"training": {"ppo": {"checkpoint_every": 7}}}, set()),
     ],
 )
 def test_a_change_touches_the_stages_that_read_it(

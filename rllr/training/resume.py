@@ -80,6 +80,8 @@ class Checkpoints(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Called by the trainer before the first step."""
+        if state.global_step and state.is_world_process_zero:
+            print(f"going on after step {state.global_step} of {state.max_steps}", flush=True)
         self.stopping.start()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -1,17 +1,27 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from peft import PeftModel
-from tiny_project import LLAMA, TinyRun
+from tiny_project import LLAMA, TinyRun, write_model
 
 from rllr import stages
 from rllr.errors import RllrError
 from rllr.layout import ADAPTER, FULL_MODEL
-from rllr.models.load import load_policy, load_scorer, prepare_process
+from rllr.models.load import (
+    _why_no_gpu,
+    load_policy,
+    load_scorer,
+    prepare_process,
+    require_device,
+)
 
 IDS = torch.tensor([[5, 6, 7, 8, 300, 301], [9, 10, 11, 12, 13, 14]])
 
@@ -70,3 +80,49 @@ def test_a_process_is_set_up_offline_with_its_own_thread_count() -> None:
     assert torch.get_num_threads() == 1
     assert os.environ["HF_HUB_OFFLINE"] == "1"
     assert torch.are_deterministic_algorithms_enabled()
+
+
+def test_thread_counts_reach_libraries_that_read_them_when_loaded() -> None:
+    """In a process whose environment says nothing, as in a container."""
+    script = (
+        "from rllr.models.load import prepare_process; prepare_process(2); import os, torch;"
+        "print(torch.get_num_threads(), *(os.environ[f'{k}_NUM_THREADS'] for k in ('OMP', 'MKL')))"
+    )
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": ""}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["2", "2", "2"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a GPU")
+def test_a_job_on_a_gpu_that_is_not_there_ends_with_the_cause(
+    tuned: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every stage that computes, before anything else is done."""
+    for name in ("CUDA_VISIBLE_DEVICES", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    run = tuned.copy(tmp_path / "copy")
+    write_model(run.root, LLAMA, LLAMA, device="cuda")
+    job = run.job()
+    compute = [stages.sft, stages.sample, stages.predict]
+    for stage in [partial(each, job, "sft") for each in compute]:
+        with pytest.raises(RllrError, match=r"says device: cuda, but torch .* sees no GPU: "):
+            stage()
+    with pytest.raises(RllrError, match="sees no GPU"):
+        stages.base(run.project, LLAMA)
+    require_device("cpu")
+
+
+@pytest.mark.parametrize(
+    "version, granted, cause",
+    [
+        (None, "0", r"built for CPUs \(torch\.version\.cuda is None\), as in the CPU image"),
+        ("13.0", "", r"no GPU was granted to this job \(CUDA_VISIBLE_DEVICES names none\)"),
+        ("13.0", "0", r"without --nv, or the driver is older than CUDA 13\.0"),
+    ],
+)
+def test_why_there_is_no_gpu(
+    version: str | None, granted: str, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", granted)
+    assert re.search(cause, _why_no_gpu(version))

@@ -33,11 +33,11 @@ def test_without_labels_every_token_is_learned_even_one_equal_to_padding() -> No
 
 
 def test_the_batch_size_is_global(tmp_path: Path) -> None:
-    arguments = common_arguments(settings(micro_batch_size=4), 7, tmp_path)
+    arguments = common_arguments(settings(micro_batch_size=4), 7, tmp_path, "cpu")
     assert arguments["per_device_train_batch_size"] == 4
     assert arguments["gradient_accumulation_steps"] == 3
     assert arguments["seed"] == arguments["data_seed"] == 7
-    assert common_arguments(settings(), 7, tmp_path)["gradient_accumulation_steps"] == 1
+    assert common_arguments(settings(), 7, tmp_path, "cpu")["gradient_accumulation_steps"] == 1
     with pytest.raises(ValueError, match="must be a multiple of micro_batch_size"):
         settings(micro_batch_size=5)
 

@@ -140,7 +140,7 @@ def test_ranks_keep_the_same_weights(found: list[dict[str, Any]]) -> None:
 
 def test_a_world_of_another_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "1")
-    with pytest.raises(RllrError, match="1 processes were started; the settings say 2"):
+    with pytest.raises(RllrError, match="1 processes were started; the model's file says gpus: 2"):
         join_world(2)
     monkeypatch.setenv("WORLD_SIZE", "3")
     assert join_world(1) == World()
