@@ -52,3 +52,16 @@ def test_the_log_keeps_each_step_and_stops_at_a_loss_that_is_no_number(tmp_path:
     assert len(read_jsonl(tmp_path / LOG)) == 1
     JsonlLog(tmp_path)
     assert read_jsonl(tmp_path / LOG) == []
+
+
+def test_a_run_that_goes_on_keeps_the_rows_up_to_its_checkpoint(tmp_path: Path) -> None:
+    """Also where a kill cut the last row short."""
+    rows = '{"step": 0, "eval_loss": 2.0}\n{"step": 3, "loss": 1.5}\n{"step": 4, "loss": 1.4}\n{"st'
+    (tmp_path / LOG).write_text(rows)
+    log = JsonlLog(tmp_path, done=3)
+    before, stopped = SimpleNamespace(global_step=0, max_steps=5), {"train_loss": 9.0}
+    log.on_log(None, before, None, {"eval_loss": 2.0})  # measured and logged before
+    log.on_log(None, SimpleNamespace(global_step=4, max_steps=5), None, {"loss": 1.3})
+    log.on_log(None, SimpleNamespace(global_step=4, max_steps=5), None, stopped)
+    found = [(row["step"], *list(row.values())[1:]) for row in read_jsonl(tmp_path / LOG)]
+    assert found == [(0, 2.0), (3, 1.5), (4, 1.3)]
