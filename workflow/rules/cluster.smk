@@ -107,7 +107,12 @@ def stage_name(wildcards):
 
 
 def restarts(job):
-    """Snakemake's number of retries, but none for a stage that has given up."""
+    """Snakemake's number of retries, but none for a stage that has given up.
+
+    Nor inside a cluster's job: the host that submitted it does, with more memory where it lacked.
+    """
+    if workflow.remote_exec:
+        return 0
     folder = attempts_folder(job.rule.name, job.wildcards)
     if folder and attempts.hopeless(folder, os.environ[attempts.INVOCATION]):
         return 0
