@@ -28,7 +28,7 @@ class InterruptedStageError(Exception):
 
     def __init__(self, where: str, reason: str) -> None:
         super().__init__(f"stopped after {where}: {reason}; run again, it goes on from there")
-        self.reason = reason
+        self.where, self.reason = where, reason
 
 
 def watch() -> None:
@@ -41,10 +41,15 @@ def _note(number: int, _: Any) -> None:
     _signals.append(signal.Signals(number).name)
 
 
+def signalled() -> str | None:
+    """The signal that was noted first, by name, or None."""
+    return _signals[0] if _signals else None
+
+
 def stop_reason(step_seconds: float = 0.0) -> str | None:
     """Why to save and stop now, or None; `step_seconds` is how long the next step may take."""
-    if _signals:
-        return f"signal {_signals[0]}"
+    if asked := signalled():
+        return f"signal {asked}"
     deadline = float(os.environ.get(DEADLINE) or "inf")
     reserve = min(RESERVE_SECONDS, RESERVE_SHARE * (deadline - _started))
     return "time limit" if time.time() + step_seconds + reserve > deadline else None

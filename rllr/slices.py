@@ -15,6 +15,8 @@ from rllr.layout import base_slice
 
 Slice = dict[str, Any]
 TEXT = {"instruction", "input", "labels"}
+# What no result shows: how often a killed run could be gone on with.
+UNSEEN = {"checkpoint_every"}
 
 
 def data(project: Project, task: str) -> Slice:
@@ -51,7 +53,7 @@ def sft(project: Project, model: str, method: str, unit: str) -> Slice:
     response = project.methods[method].response
     return {
         **_model(project, model, project.unit_tasks(unit)),
-        "settings": project.sft(model, method).model_dump(),
+        "settings": project.sft(model, method).model_dump(exclude=UNSEEN),
         "response": response,
         "threads": project.config.threads.training,
     }
@@ -79,7 +81,7 @@ def reward(project: Project, model: str, name: str, unit: str) -> Slice:
     """A reward model."""
     return {
         **_model(project, model, project.unit_tasks(unit)),
-        "settings": project.reward(model, name).model_dump(),
+        "settings": project.reward(model, name).model_dump(exclude=UNSEEN),
         "reward_model": project.config.reward_models[name].model_dump(),
         "threads": project.config.threads.training,
     }
@@ -90,7 +92,7 @@ def policy(project: Project, model: str, method: str, unit: str) -> Slice:
     settings = project.rl(model, method)
     return {
         **_model(project, model, project.unit_tasks(unit)),
-        "settings": settings.model_dump(exclude={"checkpoint_every"}),
+        "settings": settings.model_dump(exclude=UNSEEN),
         "method": project.methods[method].model_dump(exclude={"name"}),
         "threads": project.config.threads.training,
     }

@@ -6,14 +6,22 @@ Heavy imports happen inside, so that a stage loads what it uses and nothing more
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from rllr import slices
+from rllr import interruption, slices
 from rllr.artefact import artefact, training_code
 from rllr.config.load import Project
 from rllr.files import digest, sha256
 from rllr.job import Job, gold_pairs
 from rllr.layout import CHECKPOINTS, MANIFEST, SAMPLES, Layout, clear_weights
+
+if TYPE_CHECKING:
+    from rllr.training.world import World
+
+    # Takes the run's identity and its processes; returns the summary, or {} in all but the first.
+    Train = Callable[[str, World], dict[str, Any]]
 
 
 def data(project: Project, task: str) -> None:
@@ -69,7 +77,7 @@ def base(project: Project, model: str) -> None:
     from rllr.models.hub import check_fetchable
 
     check_fetchable(project, model)
-    _start(project)
+    _start(project, project.models[model].device)
     from rllr.models.tiny import TRAINING_SPLITS, build_tiny
 
     layout = Layout(project)
@@ -83,25 +91,23 @@ def base(project: Project, model: str) -> None:
 
 
 def sft(job: Job, method: str) -> None:
-    """Train one supervised stage."""
-    _start(job.project)
-    from rllr.training.sft import train_sft
-
-    clear_weights(job.trained(method))
-    settings = slices.sft(job.project, job.model, method, job.unit)
+    """Train one supervised stage; a killed run goes on where it was."""
     folders = [job.base, *job.data.values()]
     if job.project.methods[method].response == "rationale":
         folders += job.rationales.values()
-    inputs = [_manifest(folder) for folder in folders]
-    with artefact(
-        job.trained(method) / MANIFEST, "sft", settings, seed=job.seed, inputs=inputs
-    ) as notes:
-        notes.update(train_sft(job, method))
+
+    def train(identity: str, world: World) -> dict[str, Any]:
+        from rllr.training.sft import train_sft
+
+        return train_sft(job, method, identity, world)
+
+    settings = slices.sft(job.project, job.model, method, job.unit)
+    _train(job, "sft", method, settings, folders, train)
 
 
 def sample(job: Job, start: str) -> None:
     """Sample responses for the judge."""
-    _start(job.project, inference=True)
+    _start(job.project, job.config.device, inference=True)
     from rllr.evaluation.sample import sample_responses
 
     settings = slices.sample(job.project, job.model, job.unit)
@@ -129,42 +135,62 @@ def judge(job: Job, start: str) -> None:
 
 
 def reward(job: Job, name: str) -> None:
-    """Train one reward model."""
-    _start(job.project)
-    from rllr.training.reward import train_reward
-
-    clear_weights(job.trained(name))
-    settings = slices.reward(job.project, job.model, name, job.unit)
+    """Train one reward model; a killed run goes on where it was."""
     start = job.project.config.reward_models[name].start
     pairs = [folder for group in job.pair_folders(start).values() for folder in group]
-    inputs = [_manifest(folder) for folder in [job.trained(start), *pairs]]
-    with artefact(
-        job.trained(name) / MANIFEST, "reward", settings, seed=job.seed, inputs=inputs
-    ) as notes:
-        notes.update(train_reward(job, name))
+
+    def train(identity: str, world: World) -> dict[str, Any]:
+        from rllr.training.reward import train_reward
+
+        return train_reward(job, name, identity, world)
+
+    settings = slices.reward(job.project, job.model, name, job.unit)
+    _train(job, "reward", name, settings, [job.trained(start), *pairs], train)
 
 
 def policy(job: Job, method: str) -> None:
     """Train one method on its rewards; a killed run goes on where it was."""
-    _start(job.project)
-    from rllr.training.policy import help_train, train_policy
-    from rllr.training.ppo.world import is_first, spread
-
-    processes = getattr(job.project.rl(job.model, method), "processes", 1)
-    spread(processes)
-    folder = job.trained(method)
-    settings = slices.policy(job.project, job.model, method, job.unit)
     declared = job.project.methods[method]
-    stages = [declared.start, *declared.reward_models]
-    inputs = [_manifest(job.trained(stage)) for stage in stages]
-    inputs += [_manifest(path) for path in [*job.data.values(), *gold_pairs(job, method)]]
-    identity = digest([settings, job.seed, [sha256(path) for path in inputs], training_code()])
-    if not is_first(processes):
-        help_train(job, method, identity)
+    stages = [job.trained(stage) for stage in (declared.start, *declared.reward_models)]
+
+    def train(identity: str, world: World) -> dict[str, Any]:
+        from rllr.training.policy import train_policy
+
+        return train_policy(job, method, identity, world)
+
+    settings = slices.policy(job.project, job.model, method, job.unit)
+    folders = [*stages, *job.data.values(), *gold_pairs(job, method)]
+    _train(job, "policy", method, settings, folders, train)
+
+
+def _train(
+    job: Job, stage: str, name: str, settings: Any, folders: Iterable[Path], train: Train
+) -> None:
+    """Train into the folder of `name` from artefacts in `folders`, in the model's processes.
+
+    The first process writes; checkpoints stay until the stage is done. Raises
+    InterruptedStageError where it was asked to stop, as RllrError without a manifest.
+    """
+    from rllr.training.processes import is_launched, launch
+
+    interruption.watch()
+    if job.config.gpus > 1 and not is_launched():
+        launch(job, stage, name)
         return
+    _start(job.project, job.config.device)
+    from rllr.training.world import join_world
+
+    world = join_world(job.config.gpus)
+    inputs = [_manifest(folder) for folder in folders]
+    hashes = [sha256(path) for path in inputs]
+    identity = digest([settings, job.seed, hashes, training_code(), world.size])
+    if world.rank:
+        train(identity, world)
+        return
+    folder = job.trained(name)
     clear_weights(folder)
-    with artefact(folder / MANIFEST, "policy", settings, seed=job.seed, inputs=inputs) as notes:
-        notes.update(train_policy(job, method, identity))
+    with artefact(folder / MANIFEST, stage, settings, seed=job.seed, inputs=inputs) as notes:
+        notes.update(train(identity, world))
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
@@ -195,8 +221,9 @@ def _manifest(folder: Path) -> Path:
     return folder / MANIFEST
 
 
-def _start(project: Project, *, inference: bool = False) -> None:
-    from rllr.models.load import prepare_process
+def _start(project: Project, device: str, *, inference: bool = False) -> None:
+    from rllr.models.load import prepare_process, require_device
 
     threads = project.config.threads
     prepare_process(threads.inference if inference else threads.training)
+    require_device(device)

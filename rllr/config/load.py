@@ -13,7 +13,9 @@ from rllr.config.messages import S, nearest, validate
 from rllr.config.schema import (
     MIXTURE,
     SPLITS,
+    EpochSettings,
     GeneratedData,
+    GroupSettings,
     MethodConfig,
     ModelConfig,
     PretrainSettings,
@@ -258,8 +260,9 @@ def _cross_check(project: Project) -> None:
                 settings = project.settings(model, name, method.algorithm)
                 _check_tau(project, model, name, settings)
                 _check_tuning(project, model, name, settings)
+                _check_processes(project, model, name, settings)
         for reward in project.config.reward_models:
-            project.reward(model, reward)
+            _check_processes(project, model, reward, project.reward(model, reward))
     if (
         project.config.scope != MIXTURE
         and project.config.train_tasks is None
@@ -343,6 +346,25 @@ def _check_tuning(project: Project, model: str, name: str, settings: Strict) -> 
             f"stage {name!r} of model {model!r}: tuning is one for the whole run; "
             f"training.sft.tuning says {tuning!r}"
         )
+
+
+def _check_processes(project: Project, model: str, name: str, settings: Strict) -> None:
+    """Several processes share each batch out evenly, in whole micro-batches."""
+    gpus = project.models[model].gpus
+    where = f"stage {name!r} of model {model!r}"
+    if gpus > 1 and isinstance(settings, GroupSettings):
+        raise RllrError(
+            f"{where}: algorithm {project.methods[name].algorithm} trains in one process, and the "
+            f"model's file says gpus: {gpus}; take the method out, or set gpus: 1"
+        )
+    if gpus > 1 and isinstance(settings, (EpochSettings, RlSettings)):
+        # PPO cuts each process's share into micro-batches whatever their number.
+        micro = (isinstance(settings, EpochSettings) and settings.micro_batch_size) or 1
+        if settings.batch_size % (gpus * micro):
+            raise RllrError(
+                f"{where}: batch_size is {settings.batch_size}; it must be a multiple of gpus x "
+                f"micro_batch_size ({gpus} x {micro})"
+            )
 
 
 def _check_tau(project: Project, model: str, name: str, settings: Strict) -> None:

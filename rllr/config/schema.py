@@ -307,6 +307,7 @@ class EpochSettings(LoraSettings):
     epochs: Rate
     batch_size: Positive
     micro_batch_size: Positive | None = None
+    checkpoint_every: Positive = Field(100, description="steps; changes no result")
 
     @model_validator(mode="after")
     def _whole_batches(self) -> Self:
@@ -348,15 +349,8 @@ class RlSettings(LoraSettings):
 class PpoSettings(RlSettings):
     """PPO; the defaults are the published recipe (TRL 0.7.2 as used there)."""
 
-    @model_validator(mode="after")
-    def _even_shares(self) -> Self:
-        if self.batch_size % self.processes:
-            raise ValueError("batch_size must be a multiple of processes")
-        return self
-
     value_learning_rate: Rate | None = Field(None, description="none: the policy's")
     mini_batch_size: Positive | None = None
-    processes: Positive = Field(1, description="data-parallel processes; part of the result")
     ppo_epochs: Positive = 1
     kl_coef: float = Field(0.2, ge=0)
     kl_target: Rate = 6.0

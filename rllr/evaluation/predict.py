@@ -31,16 +31,17 @@ class Predictor:
     @cached_property
     def model(self) -> Any:
         """The policy, every adapter merged."""
-        from rllr.models.load import load_policy, prepare_process
+        from rllr.models.load import load_policy, prepare_process, require_device
 
         prepare_process(self.job.project.config.threads.inference)
-        base, project = self.job.base, self.job.project
-        method = project.methods[self.method]
+        base, device = self.job.base, self.job.config.device
+        require_device(device)
+        method = self.job.project.methods[self.method]
         if method.algorithm == "none":
-            return load_policy(base)
+            return load_policy(base, device=device)
         if method.start == "base":
-            return load_policy(base, self.job.trained(self.method))
-        return self._with_adapter(load_policy(base, self.job.trained(method.start)))
+            return load_policy(base, self.job.trained(self.method), device)
+        return self._with_adapter(load_policy(base, self.job.trained(method.start), device))
 
     def _with_adapter(self, start: Any) -> Any:
         from peft import PeftModel

@@ -22,8 +22,13 @@ M_MMAP_THRESHOLD = -3
 
 
 def prepare_process(threads: int) -> None:
-    """Set this process's thread count and keep libraries off the network and off the terminal."""
+    """Set this process's thread count and keep libraries off the network and off the terminal.
+
+    Libraries read their thread counts when they are loaded, torch among them: call it before.
+    """
     _keep_freed_memory()
+    for library in ("OMP", "MKL", "OPENBLAS"):
+        os.environ[f"{library}_NUM_THREADS"] = str(threads)
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
@@ -38,6 +43,45 @@ def prepare_process(threads: int) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+
+
+def require_device(device: str) -> None:
+    """Make the job's GPU the present one where `device` is cuda; RllrError if torch sees none.
+
+    Of several GPUs a process uses one: its own, where a launcher started it, else the first. Left
+    with all of them, the libraries' trainers would share each batch out over them without a word.
+    """
+    if device != "cuda":
+        return
+    if "LOCAL_RANK" not in os.environ:
+        granted = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+        os.environ["CUDA_VISIBLE_DEVICES"] = granted.split(",")[0]
+    import torch
+
+    if not torch.cuda.is_available():
+        raise RllrError(
+            f"the model's file says device: cuda, but torch {torch.__version__} sees no GPU: "
+            f"{_why_no_gpu(torch.version.cuda)}"
+        )
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def _why_no_gpu(version: str | None) -> str:
+    if version is None:
+        return (
+            "it is built for CPUs (torch.version.cuda is None), as in the CPU image; use the GPU "
+            "image, or a model with device: cpu"
+        )
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1", "NoDevFiles"):
+        return (
+            "no GPU was granted to this job (CUDA_VISIBLE_DEVICES names none); ask the cluster for "
+            "one (slurm/site.yaml)"
+        )
+    return (
+        f"either Apptainer was started without --nv, or the driver is older than CUDA {version}, "
+        "which torch is built for (nvidia-smi shows what it supports), or the job was granted no "
+        "GPU (nvidia-smi -L lists none)"
+    )
 
 
 def _keep_freed_memory() -> None:
@@ -58,8 +102,8 @@ def _keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
 
 
-def load_policy(base: Path, trained: Path | None = None) -> PreTrainedModel:
-    """The base as a causal language model in eval mode, with `trained` merged into it.
+def load_policy(base: Path, trained: Path | None = None, device: str = "cpu") -> PreTrainedModel:
+    """The base as a causal language model in eval mode on `device`, with `trained` merged into it.
 
     `trained` is a stage's folder: a full model replaces the base, an adapter is merged.
     Raises RllrError when the folder holds neither.
@@ -67,11 +111,11 @@ def load_policy(base: Path, trained: Path | None = None) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     if trained is None or (trained / FULL_MODEL).exists():
-        return _load(AutoModelForCausalLM, trained or base).eval()
+        return _load(AutoModelForCausalLM, trained or base).to(device).eval()
     _require_adapter(trained)
     from peft import PeftModel
 
-    model = _load(AutoModelForCausalLM, base)
+    model = _load(AutoModelForCausalLM, base).to(device)
     return PeftModel.from_pretrained(model, str(trained)).merge_and_unload().eval()
 
 

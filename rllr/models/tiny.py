@@ -118,7 +118,7 @@ def pretrain(
     vocabulary = encoder.tokenizer.get_vocab_size()
     shape = tiny_config(tiny_source(config), config.architecture, vocabulary, ids)
     model = AutoModelForCausalLM.from_config(shape)
-    losses = train_and_evaluate(_trainer(model, settings, train, held_out, to))
+    losses = train_and_evaluate(_trainer(model, settings, train, held_out, to, config.device))
     model.save_pretrained(to, safe_serialization=True)
     tokens = int(sum(len(row["input_ids"]) for row in train) * settings.epochs)
     parameters = sum(p.numel() for p in model.parameters())
@@ -127,14 +127,16 @@ def pretrain(
     return {**losses, **facts}
 
 
-def _trainer(model: Any, settings: PretrainSettings, train: Any, held_out: Any, to: Path) -> Any:
+def _trainer(
+    model: Any, settings: PretrainSettings, train: Any, held_out: Any, to: Path, device: str
+) -> Any:
     from transformers import Trainer, TrainingArguments
 
     from rllr.training.common import CausalCollator, JsonlLog, common_arguments
 
     return Trainer(
         model,
-        TrainingArguments(**common_arguments(settings, SEED, to)),
+        TrainingArguments(**common_arguments(settings, SEED, to, device)),
         data_collator=CausalCollator(model.config.pad_token_id),
         train_dataset=train,
         eval_dataset=held_out,

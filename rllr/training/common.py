@@ -4,38 +4,44 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from transformers import Trainer, TrainerCallback
 
 from rllr.errors import RllrError
+from rllr.files import write_jsonl
 from rllr.job import Job
 from rllr.layout import CHECKPOINTS
+from rllr.training.world import World
 
 LOG = "log.jsonl"
 
 
-def common_arguments(settings: Any, seed: int, folder: Path) -> dict[str, Any]:
+def common_arguments(
+    settings: Any, seed: int, folder: Path, device: str, processes: int = 1
+) -> dict[str, Any]:
     """Keyword arguments for TrainingArguments and its TRL descendants.
 
     The batch sizes of the settings are global: gradient accumulation makes up for a smaller
-    micro-batch. Several TRL defaults (bf16, checkpointing) do not fit a CPU and are set here.
+    micro-batch and for fewer processes. Several TRL defaults (bf16, checkpointing) do not fit a CPU
+    and are set here.
     """
-    micro = getattr(settings, "micro_batch_size", None) or settings.batch_size
+    own = settings.batch_size // processes
+    micro = getattr(settings, "micro_batch_size", None) or own
     return {
         "output_dir": str(folder / CHECKPOINTS),
         "learning_rate": settings.learning_rate,
         "num_train_epochs": getattr(settings, "epochs", 1),
         "per_device_train_batch_size": micro,
         "per_device_eval_batch_size": 64,
-        "gradient_accumulation_steps": settings.batch_size // micro,
+        "gradient_accumulation_steps": own // micro,
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.03,
         "seed": seed,
         "data_seed": seed,
-        "use_cpu": True,
+        "use_cpu": device == "cpu",
         "bf16": False,
         "gradient_checkpointing": False,
         "report_to": "none",
@@ -45,19 +51,28 @@ def common_arguments(settings: Any, seed: int, folder: Path) -> dict[str, Any]:
         "disable_tqdm": True,
         "dataloader_pin_memory": False,
         "remove_unused_columns": False,
+        "ddp_find_unused_parameters": False,
     }
 
 
 class JsonlLog(TrainerCallback):
-    """Writes each logged step to log.jsonl and one line to the job's log."""
+    """Writes each logged step to log.jsonl and one line to the job's log.
 
-    def __init__(self, folder: Path) -> None:
+    A run that goes on after step `done` keeps the rows up to it; what a killed one had logged after
+    that is dropped.
+    """
+
+    def __init__(self, folder: Path, done: int = 0) -> None:
         self.path = folder / LOG
-        self.path.write_text("")
+        self.done = done
+        keep_steps(self.path, done)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """Called by the trainer; losses that are not finite stop the run."""
         row = {"step": state.global_step, **(logs or {})}
+        stopped = "train_loss" in row and state.global_step < state.max_steps
+        if stopped or (self.done and state.global_step <= self.done):
+            return
         for name, value in row.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise RllrError(f"{name} is {value} at step {state.global_step}: training diverged")
@@ -65,6 +80,26 @@ class JsonlLog(TrainerCallback):
             stream.write(json.dumps(row) + "\n")
         if "loss" in row:
             print(f"step {state.global_step}/{state.max_steps} loss {row['loss']:.4f}", flush=True)
+
+
+def keep_steps(path: Path, done: int) -> None:
+    """Drop a log's rows after step `done`, and one that a kill cut short."""
+    lines = path.read_text().splitlines() if done and path.exists() else []
+    rows = [row for row in map(_row, lines) if row and row["step"] <= done]
+    write_jsonl(path, rows)
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        row: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return row
+
+
+def logs(folder: Path, done: int, world: World) -> list[TrainerCallback]:
+    """The callbacks that write log.jsonl, in the first process alone."""
+    return [] if world.rank else [JsonlLog(folder, done)]
 
 
 def lora_config(job: Job, settings: Any, task_type: str) -> Any:
@@ -81,10 +116,12 @@ def lora_config(job: Job, settings: Any, task_type: str) -> Any:
     )
 
 
-def train_and_evaluate(trainer: Trainer) -> dict[str, Any]:
+def train_and_evaluate(
+    trainer: Trainer, run: Callable[[Trainer], Any] = Trainer.train
+) -> dict[str, Any]:
     """Held-out loss before, training, held-out loss after; returns both and the step count."""
     before = trainer.evaluate()["eval_loss"]
-    trainer.train()
+    run(trainer)
     after = trainer.evaluate()["eval_loss"]
     return {
         "validation_loss_before": before,

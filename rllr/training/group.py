@@ -15,10 +15,7 @@ in the paper. TRL's semantics hold, with these settings of ours:
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,19 +31,13 @@ from rllr.training.ppo.finite import require_finite
 from rllr.training.ppo.rewards import Scorer, capped, combine
 from rllr.training.ppo.roles import POLICY
 from rllr.training.ppo.settings import PromptRow
+from rllr.training.resume import checkpoint_arguments, last_checkpoint, train
 from rllr.training.scoring import prompt_rows, scorer_on
 from rllr.training.tracking import StepLog
+from rllr.training.world import ALONE
 
 # TRL's own name for the adapter that it trains.
 TRAINED = "default"
-IDENTITY = "identity.txt"
-WHOLE = (
-    "trainer_state.json",
-    "optimizer.pt",
-    "scheduler.pt",
-    "rng_state.pth",
-    "adapter_model.safetensors",
-)
 RENAMED = {
     "completions/mean_length": "response_length",
     "loss": "policy_loss",
@@ -69,7 +60,7 @@ def train_group(
     reward.scorer = scorer_on(one_base, job, method, config, prompts)
     one_base.activate(POLICY)
     trainer.add_callback(_Steps(log, trainer.args.max_steps))
-    trainer.train(resume_from_checkpoint=_last_checkpoint(folder, identity))
+    train(trainer, last_checkpoint(folder, identity, ALONE), ALONE)
     one_base.model.eval()
     return reward.scorer, _totals(trainer)
 
@@ -147,7 +138,7 @@ def _arguments(job: Job, method: str, config: GroupSettings, prompts: int) -> di
     from rllr.training.common import common_arguments
 
     steps = config.steps or max(1, prompts * config.generations // config.batch_size)
-    shared = common_arguments(config, job.seed, job.trained(method))
+    shared = common_arguments(config, job.seed, job.trained(method), job.config.device)
     return shared | {
         "max_steps": steps,
         "warmup_steps": 0,
@@ -161,36 +152,8 @@ def _arguments(job: Job, method: str, config: GroupSettings, prompts: int) -> di
         "beta": config.kl_coef,
         "disable_dropout": True,
         "logging_steps": 1,
-        "save_strategy": "steps",
-        "save_steps": config.checkpoint_every,
-        "save_total_limit": 1,
+        **checkpoint_arguments(config.checkpoint_every),
     }
-
-
-def _last_checkpoint(folder: Path, identity: str) -> str | None:
-    """The newest whole checkpoint of this very run; all others are removed."""
-    mark = folder / IDENTITY
-    if not (mark.exists() and mark.read_text() == identity):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        mark.write_text(identity)
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    whole = [path for path in found if _is_whole(path)]
-    for path in found:
-        if path not in whole:
-            shutil.rmtree(path)
-    return str(whole[-1]) if whole else None
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    """Whether every file is there, and the one written last is not cut short."""
-    if not all((checkpoint / name).exists() for name in WHOLE):
-        return False
-    try:
-        json.loads((checkpoint / WHOLE[0]).read_text())
-    except ValueError:
-        return False
-    return True
 
 
 def response_kl(logs: dict[str, float]) -> float:
@@ -227,8 +190,3 @@ class _Steps(TrainerCallback):
             for name, value in metrics.items():  # before a checkpoint could keep what is ruined
                 require_finite(torch.tensor(value), name, f"step {state.global_step}")
             self.log(state.global_step, self.total, metrics)
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Nothing needs the pickled arguments."""
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        (folder / "training_args.bin").unlink(missing_ok=True)

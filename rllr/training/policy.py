@@ -19,50 +19,57 @@ from rllr.training.ppo.evaluate import evaluate_reward
 from rllr.training.ppo.rewards import Scorer
 from rllr.training.ppo.settings import RewardTerm
 from rllr.training.ppo.trainer import PPOResult, PPOTrainer, StepCallback
-from rllr.training.ppo.world import join_world
 from rllr.training.scoring import build_scorer, ppo_settings, prompt_rows
 from rllr.training.tracking import StepLog, trackers
+from rllr.training.world import World
 
 
-def train_policy(job: Job, method: str, identity: str) -> dict[str, Any]:
-    """Train one method into its folder; returns (and writes) its summary.
+def train_policy(job: Job, method: str, identity: str, world: World) -> dict[str, Any]:
+    """Train one method into its folder; returns its summary, which the first process writes.
 
+    The other processes of a data-parallel run do all but writing and measuring, and return nothing.
     `identity` stands for all that the run depends on: only a killed run with the same one is gone
     on with.
     """
+    if world.rank:
+        _train_ppo(job, method, identity, world, lambda *_: None)
+        return {}
     config, to = job.project.rl(job.model, method), job.trained(method)
     log = StepLog(to, trackers(job, method))
-    if isinstance(config, PpoSettings):
-        scorer, totals = _train_ppo(job, method, identity, log)
-    else:
-        from rllr.training.group import train_group
-
-        scorer, totals = train_group(job, method, identity, log)
-    log.close()
+    try:
+        scorer, totals = _train(job, method, identity, world, log)
+    finally:
+        log.close()
     scorer.one_base.save_policy(to)
     before, after = (held_out_rewards(job, scorer, config, trained=t) for t in (False, True))
     described = method_summary(job, method, scorer.terms)
-    summary = {**described, **gain_summary(before, after), **totals}
+    gain = gain_summary(before, after)
+    summary = {**described, **gain, **totals, "processes": world.size}
     write_json(to / SUMMARY, summary)
     return summary
 
 
-def help_train(job: Job, method: str, identity: str) -> None:
-    """What the other processes of a data-parallel run do: all but writing and measuring."""
-    _train_ppo(job, method, identity, lambda *_: None)
+def _train(
+    job: Job, method: str, identity: str, world: World, log: StepLog
+) -> tuple[Scorer, dict[str, Any]]:
+    if isinstance(job.project.rl(job.model, method), PpoSettings):
+        return _train_ppo(job, method, identity, world, log)
+    from rllr.training.group import train_group
+
+    return train_group(job, method, identity, log)
 
 
 def _train_ppo(
-    job: Job, method: str, identity: str, log: StepCallback
+    job: Job, method: str, identity: str, world: World, log: StepCallback
 ) -> tuple[Scorer, dict[str, Any]]:
     config = job.project.rl(job.model, method)
     assert isinstance(config, PpoSettings)
     prompts = prompt_rows(job, "rl")
     scorer = build_scorer(job, method, config, prompts)
     saving = Saving(job.trained(method) / CHECKPOINTS, identity, config.checkpoint_every)
-    settings, pad, world = ppo_settings(job, config), job.builder.pad, join_world(config.processes)
+    settings, pad = ppo_settings(job, config), job.builder.pad
     result = PPOTrainer(scorer, prompts, settings, pad, saving, world).run(log)
-    return scorer, {**training_summary(result), "processes": world.size}
+    return scorer, training_summary(result)
 
 
 def held_out_rewards(job: Job, scorer: Scorer, config: RlSettings, *, trained: bool) -> list[float]:

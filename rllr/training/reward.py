@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rllr.errors import RllrError
 from rllr.files import read_jsonl, write_json
 from rllr.job import Job
-from rllr.layout import SUMMARY
+from rllr.layout import CHECKPOINTS, SUMMARY
+
+if TYPE_CHECKING:
+    from rllr.training.world import World
 
 SIDES = ("chosen", "rejected")
 
@@ -30,13 +33,16 @@ def pair_rows(job: Job, pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, li
     return rows
 
 
-def train_reward(job: Job, reward: str) -> dict[str, Any]:
-    """Train one reward model into its folder; returns (and writes) its summary.
+def train_reward(job: Job, reward: str, identity: str, world: World) -> dict[str, Any]:
+    """Train one reward model into its folder; returns its summary, which the first process writes.
 
-    Held-out accuracy is measured on both kinds of pairs. Raises RllrError when there is no pair to
-    train on.
+    Held-out accuracy is measured on both kinds of pairs, by the first process alone; the others
+    return nothing. `identity` is as in `train_sft`. Raises RllrError when there is no pair to train
+    on.
     """
-    from rllr.training.common import save_weights
+    from rllr.training.common import logs, save_weights
+    from rllr.training.resume import last_checkpoint, steps_done
+    from rllr.training.resume import train as train_from
 
     config = job.project.config.reward_models[reward]
     folders = job.pair_folders(config.start)
@@ -48,39 +54,49 @@ def train_reward(job: Job, reward: str) -> dict[str, Any]:
             "pairs.temperature, pairs.samples_per_prompt or pairs.prompts)"
         )
     to = job.trained(reward)
-    trainer = _trainer(job, reward, train)
-    trainer.train()
+    checkpoint = last_checkpoint(to / CHECKPOINTS, identity, world)
+    trainer = _trainer(job, reward, train, world, logs(to, steps_done(checkpoint), world))
+    train_from(trainer, checkpoint, world)
+    if world.rank:
+        return {}
     save_weights(trainer.model, to)
     held_out = {kind: _read(paths, "heldout") for kind, paths in folders.items()}
     accuracy = {kind: pair_accuracy(trainer.model, job, rows) for kind, rows in held_out.items()}
-    summary = {"kind": "reward", "pairs": config.pairs, "train_pairs": len(train)}
-    write_json(to / SUMMARY, {**summary, "accuracy": accuracy})
-    return {**summary, "accuracy": accuracy}
+    counts = {"train_pairs": len(train), "accuracy": accuracy, "processes": world.size}
+    summary = {"kind": "reward", "pairs": config.pairs, **counts}
+    write_json(to / SUMMARY, summary)
+    return summary
 
 
 def _read(folders: Sequence[Path], name: str) -> list[dict[str, Any]]:
     return [row for folder in folders for row in read_jsonl(folder / f"{name}.jsonl")]
 
 
-def _trainer(job: Job, reward: str, train: list[dict[str, Any]]) -> Any:
+def _trainer(job: Job, reward: str, train: list[Any], world: World, callbacks: list[Any]) -> Any:
     import torch
     from datasets import Dataset
-    from trl import RewardConfig, RewardTrainer
+    from trl import RewardConfig
 
     from rllr.models.load import load_policy, load_scorer, load_tokenizer
-    from rllr.training.common import JsonlLog, common_arguments, lora_config
+    from rllr.training.common import common_arguments, lora_config
+    from rllr.training.pairwise import PairwiseTrainer, with_blank
+    from rllr.training.resume import checkpoint_arguments
 
-    settings = job.project.reward(job.model, reward)
+    settings, device = job.project.reward(job.model, reward), job.config.device
     start = job.trained(job.project.config.reward_models[reward].start)
     torch.manual_seed(job.seed)
-    to = job.trained(reward)
-    return RewardTrainer(
+    shares = common_arguments(settings, job.seed, job.trained(reward), device, world.size)
+    rows = pair_rows(job, train)
+    return PairwiseTrainer(
+        world,
         model=load_scorer(load_policy(job.base, start), job.builder.pad),
-        args=RewardConfig(**common_arguments(settings, job.seed, to), max_length=None),
-        train_dataset=Dataset.from_list(pair_rows(job, train)),
+        args=RewardConfig(
+            **shares | checkpoint_arguments(settings.checkpoint_every), max_length=None
+        ),
+        train_dataset=Dataset.from_list(with_blank(rows) if world.size > 1 else rows),
         processing_class=load_tokenizer(job.base),
         peft_config=lora_config(job, settings, "SEQ_CLS"),
-        callbacks=[JsonlLog(to)],
+        callbacks=callbacks,
     )
 
 
@@ -113,6 +129,7 @@ def score_ids(scorer: Any, rows: Sequence[list[int]], pad_id: int, batch: int = 
             part = order[at : at + batch]
             inputs = collate([{"input_ids": rows[i]} for i in part])
             inputs.pop("labels")
+            inputs = {name: tensor.to(scorer.device) for name, tensor in inputs.items()}
             for i, value in zip(part, scorer(**inputs).logits[:, 0].tolist(), strict=True):
                 scores[i] = value
     return scores

@@ -24,7 +24,7 @@ def build_scorer(job: Job, method: str, config: RlSettings, prompts: Sequence[Pr
     declared = job.project.methods[method]
     adapters = {name: job.trained(name) for name in declared.reward_models}
     value_from = declared.value_from or next(iter(adapters), None)
-    start = load_policy(job.base, job.trained(declared.start))
+    start = load_policy(job.base, job.trained(declared.start), job.config.device)
     one_base = build_one_base(start, ppo_settings(job, config), adapters, value_from)
     return scorer_on(one_base, job, method, config, prompts)
 
@@ -46,7 +46,6 @@ def scorer_on(
 def ppo_settings(job: Job, config: RlSettings) -> PPOSettings:
     """The trainer's settings from the configuration's; what only PPO has keeps its default."""
     own = {"evaluation_prompts", "tau", "tau_quantile", "checkpoint_every", "generations"}
-    own |= {"processes"}
     given = config.model_dump(exclude=own | {"gae_lambda", "micro_batch_size"})
     if isinstance(config, PpoSettings):
         given["lam"] = config.gae_lambda

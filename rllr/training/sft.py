@@ -7,14 +7,17 @@ a barely pretrained base learns too little); everything after SFT uses LoRA.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rllr.data.examples import read_examples
 from rllr.errors import RllrError
 from rllr.files import read_jsonl, write_json
 from rllr.job import Job
-from rllr.layout import SUMMARY
+from rllr.layout import CHECKPOINTS, SUMMARY
 from rllr.tasks.response import format_response
+
+if TYPE_CHECKING:
+    from rllr.training.world import World
 
 
 def sft_rows(job: Job, method: str, split: str) -> list[dict[str, list[int]]]:
@@ -54,42 +57,63 @@ def _check_length(response: list[int], job: Job, where: str) -> None:
         )
 
 
-def train_sft(job: Job, method: str) -> dict[str, Any]:
-    """Train one supervised stage into its folder; returns (and writes) its summary."""
-    from rllr.training.common import save_weights, train_and_evaluate
+def train_sft(job: Job, method: str, identity: str, world: World) -> dict[str, Any]:
+    """Train one supervised stage into its folder; returns its summary, which the first process
+    writes.
 
-    to = job.trained(method)
-    train = sft_rows(job, method, "sft")
-    trainer = _trainer(job, method, train, sft_rows(job, method, "validation"))
-    losses = train_and_evaluate(trainer)
-    save_weights(trainer.model, to)
-    tokens = sum(len(row["input_ids"]) for row in train)
-    summary = {"kind": "sft", "examples": len(train), "tokens_per_epoch": tokens, **losses}
-    write_json(to / SUMMARY, summary)
+    `identity` stands for all that the run depends on: only a killed run with the same one is gone
+    on with.
+    """
+    from rllr.training.common import logs, save_weights, train_and_evaluate
+    from rllr.training.resume import last_checkpoint, steps_done, train
+
+    to, rows = job.trained(method), sft_rows(job, method, "sft")
+    checkpoint = last_checkpoint(to / CHECKPOINTS, identity, world)
+    callbacks = logs(to, steps_done(checkpoint), world)
+    trainer = _trainer(job, method, rows, world, callbacks)
+    losses = train_and_evaluate(trainer, lambda trainer: train(trainer, checkpoint, world))
+    tokens = sum(len(row["input_ids"]) for row in rows)
+    summary = {"kind": "sft", "examples": len(rows), "tokens_per_epoch": tokens, **losses}
+    summary["processes"] = world.size
+    if not world.rank:
+        save_weights(trainer.model, to)
+        write_json(to / SUMMARY, summary)
     return summary
 
 
-def _trainer(job: Job, method: str, train: list[Any], held_out: list[Any]) -> Any:
+def _trainer(job: Job, method: str, train: list[Any], world: World, callbacks: list[Any]) -> Any:
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
     from rllr.models.load import load_policy, load_tokenizer
-    from rllr.training.common import CausalCollator, JsonlLog, common_arguments, lora_config
+    from rllr.training.common import CausalCollator, common_arguments, lora_config
+    from rllr.training.resume import checkpoint_arguments
+    from rllr.training.shared import Shared
 
-    settings = job.project.sft(job.model, method)
+    class SharedSft(Shared, SFTTrainer): ...
+
+    settings, device = job.project.sft(job.model, method), job.config.device
     to = job.trained(method)
     lora = lora_config(job, settings, "CAUSAL_LM") if settings.tuning == "lora" else None
-    return SFTTrainer(
+    shares = common_arguments(settings, job.seed, to, device, world.size)
+    return SharedSft(
+        world,
         model=load_policy(job.base),
         args=SFTConfig(
-            **common_arguments(settings, job.seed, to),
+            **shares | checkpoint_arguments(settings.checkpoint_every),
             max_length=None,
             dataset_kwargs={"skip_prepare_dataset": True},
         ),
         data_collator=CausalCollator(job.builder.pad),
-        train_dataset=Dataset.from_list(train),
-        eval_dataset=Dataset.from_list(held_out),
+        train_dataset=Dataset.from_list(_with_blank(train) if world.size > 1 else train),
+        eval_dataset=Dataset.from_list(sft_rows(job, method, "validation")),
         processing_class=load_tokenizer(job.base),
         peft_config=lora,
-        callbacks=[JsonlLog(to)],
+        callbacks=callbacks,
     )
+
+
+def _with_blank(rows: list[dict[str, list[int]]]) -> list[dict[str, list[int]]]:
+    """A row more, of which nothing is learned; see `rllr.training.shared`."""
+    ids = rows[0]["input_ids"][:2]
+    return [*rows, {"input_ids": ids, "labels": [-100] * len(ids)}]

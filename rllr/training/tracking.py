@@ -12,9 +12,8 @@ from typing import Any
 from tqdm import tqdm
 
 from rllr.errors import RllrError
-from rllr.files import read_jsonl, write_jsonl
 from rllr.job import Job
-from rllr.training.common import LOG
+from rllr.training.common import LOG, keep_steps
 
 REPORT_EVERY = 10
 
@@ -53,8 +52,7 @@ class StepLog:
 
     def _begin(self, step: int, total: int) -> None:
         self.first = step
-        kept = read_jsonl(self.path) if step > 1 and self.path.exists() else []
-        write_jsonl(self.path, [row for row in kept if row["step"] < step])
+        keep_steps(self.path, step - 1)
         self.bar = tqdm(total=total, initial=step - 1, unit="step", disable=None)
 
     def _show(self, step: int, total: int, metrics: dict[str, float]) -> None:

@@ -28,7 +28,7 @@ from rllr.training.ppo.rewards import Scorer, capped, combine
 from rllr.training.ppo.roles import POLICY
 from rllr.training.ppo.rollout import Rollout, Sampler, sample_grouped
 from rllr.training.ppo.settings import PPOSettings, PromptRow
-from rllr.training.ppo.world import ALONE, World
+from rllr.training.world import ALONE, World
 
 Metrics = dict[str, float]
 

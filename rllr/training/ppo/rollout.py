@@ -26,11 +26,15 @@ from rllr.training.ppo.cache import make_cache
 from rllr.training.ppo.core import token_logprobs
 from rllr.training.ppo.finite import NotFiniteError
 from rllr.training.ppo.roles import OneBase
+from rllr.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """How responses are drawn. `eos_ids` end a response; `pad_id` (any id) fills up rows."""
+    """How responses are drawn. `eos_ids` end a response; `pad_id` (any id) fills up rows.
+
+    Of a batch shared out in `world`, every process draws the random numbers and uses its rows'.
+    """
 
     pad_id: int
     eos_ids: tuple[int, ...]
@@ -38,6 +42,7 @@ class Sampler:
     temperature: float = 1.0
     top_k: int = 50
     top_p: float = 1.0
+    world: World = ALONE
 
     def draw(self, logits: Tensor, generator: torch.Generator, where: str) -> Tensor:
         """One token per row, (B, V) -> (B, 1), after temperature, top-k, top-p in this order.
@@ -52,19 +57,22 @@ class Sampler:
             raise NotFiniteError("a logit", where, None)
         if self.top_p < 1.0:  # words are sorted: keep those before which less than top_p lies
             probabilities = probabilities * (probabilities.cumsum(-1) - probabilities < self.top_p)
-        drawn = draw_index(probabilities, generator)
+        drawn = draw_index(probabilities, generator, self.world)
         return drawn if words is None else words.gather(1, drawn)
 
 
-def draw_index(weights: Tensor, generator: torch.Generator) -> Tensor:
+def draw_index(weights: Tensor, generator: torch.Generator, world: World = ALONE) -> Tensor:
     """One index per row with probability proportional to its weight, (B, n) -> (B, 1).
 
     By inverting the cumulative sum: one random number per row. `torch.multinomial` takes one per
-    weight, a tenth of a decoding step for 32,000 words on a CPU.
+    weight, a tenth of a decoding step for 32,000 words on a CPU. Where these rows are the share of
+    one process in `world`, the numbers are those that they have in the whole batch.
     """
     sums = weights.double().cumsum(-1)
     total = sums[:, -1:]
-    point = torch.rand(total.shape, generator=generator, dtype=sums.dtype, device=sums.device)
+    whole, own = (len(sums) * world.size, 1), world.rows(len(sums) * world.size)
+    point = torch.rand(whole, generator=generator, dtype=sums.dtype, device=sums.device)
+    point = point[own.start : own.stop]
     below = torch.nextafter(total, torch.zeros_like(total))  # an index of weight 0 is never drawn
     return torch.searchsorted(sums, (point * total).minimum(below), right=True)
 

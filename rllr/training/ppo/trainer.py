@@ -39,7 +39,8 @@ from rllr.training.ppo.roles import POLICY, VALUE, OneBase
 from rllr.training.ppo.rollout import Sampler
 from rllr.training.ppo.settings import PPOSettings, PromptRow, RewardTerm
 from rllr.training.ppo.update import Updater
-from rllr.training.ppo.world import ALONE, World
+from rllr.training.stopping import Stopping, interrupted
+from rllr.training.world import ALONE, World
 
 StepCallback = Callable[[int, int, Metrics], None]
 
@@ -107,7 +108,7 @@ class PPOTrainer:
         self.one_base = scorer.one_base
         if settings.gradient_checkpointing:
             self.one_base.use_checkpointing()
-        sampler = make_sampler(settings, pad_id, scorer.eos_ids)
+        sampler = make_sampler(settings, pad_id, scorer.eos_ids, world)
         self.collector = Collector(scorer, sampler, settings, world)
         self.updater = Updater(self.one_base, settings, world)
         self.prompts = prompts
@@ -120,7 +121,10 @@ class PPOTrainer:
         self.last = Metrics()
 
     def run(self, on_step: StepCallback) -> PPOResult:
-        """Take every step that is left, from the saved state if there is one."""
+        """Take every step that is left, from the saved state if there is one.
+
+        Raises InterruptedStageError where the stage is asked to stop, its state saved.
+        """
         self._resume()
         if self.done < self.total and not self.world.rank:
             longest = max(len(row.ids) for row in self.prompts)
@@ -128,6 +132,7 @@ class PPOTrainer:
                 describe(account(self.one_base, self.settings, longest, self.world.size)),
                 flush=True,
             )
+        stopping = Stopping(self.world)
         while self.done < self.total:
             try:
                 metrics = self.step()
@@ -137,7 +142,7 @@ class PPOTrainer:
             self.totals["skipped"] += metrics["skipped"]
             self.last = metrics
             on_step(self.done, self.total, metrics)
-            self._save()
+            self._save_or_stop(stopping)
         return PPOResult(self.one_base, self._summary())
 
     def step(self) -> Metrics:
@@ -145,8 +150,7 @@ class PPOTrainer:
         started = now(self.one_base.device)
         step, where, seed = self.done, f"step {self.done + 1}", self.settings.seed
         rate = self.updater.schedule(step, self.total)
-        rank = [self.world.rank] if self.world.rank else []
-        drawing = generator_for(seed, "sample", step, *rank, device=self.one_base.device)
+        drawing = generator_for(seed, "sample", step, device=self.one_base.device)
         experience, metrics = self.collector.collect(self._rows(step), drawing, where)
         collected = now(self.one_base.device)
         metrics |= self.updater.update(experience, generator_for(seed, "order", step), where)
@@ -206,12 +210,19 @@ class PPOTrainer:
             self.restore(state)
             print(f"going on after step {self.done} of {self.total}", flush=True)
 
-    def _save(self) -> None:
-        """Every few steps and after the last; one process writes for all, which agree."""
-        if self.saving is None or self.world.rank:
+    def _save_or_stop(self, stopping: Stopping) -> None:
+        """Save every few steps, after the last and when asked to stop, which ends the run.
+
+        One process writes for all, which agree.
+        """
+        if self.saving is None:
             return
-        if self.done % self.saving.every == 0 or self.done == self.total:
+        reason = stopping.reason()
+        due = self.done % self.saving.every == 0 or self.done == self.total
+        if (due or reason) and not self.world.rank:
             self.saving.write(self.state())
+        if reason:
+            raise interrupted(self.done, self.total, reason)
 
     def _with_batch(self, error: NotFiniteError) -> RllrError:
         """Save what the failed step worked on, and say where."""
@@ -227,7 +238,9 @@ class PPOTrainer:
         return RllrError(f"{error}. The batch is in {path}")
 
 
-def make_sampler(settings: PPOSettings, pad_id: int, eos_ids: Sequence[int]) -> Sampler:
+def make_sampler(
+    settings: PPOSettings, pad_id: int, eos_ids: Sequence[int], world: World = ALONE
+) -> Sampler:
     """The sampler that `settings` describe."""
     return Sampler(
         pad_id,
@@ -236,6 +249,7 @@ def make_sampler(settings: PPOSettings, pad_id: int, eos_ids: Sequence[int]) -> 
         settings.temperature,
         settings.top_k,
         settings.top_p,
+        world,
     )
 
 

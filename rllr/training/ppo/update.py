@@ -30,7 +30,7 @@ from rllr.training.ppo.experience import Experience, Metrics
 from rllr.training.ppo.finite import require_finite
 from rllr.training.ppo.roles import POLICY, VALUE, OneBase
 from rllr.training.ppo.settings import PPOSettings
-from rllr.training.ppo.world import ALONE, World
+from rllr.training.world import ALONE, World
 
 # e^20: one such token already puts the mean ratio above the guard, and metrics stay finite.
 LOG_RATIO_LIMIT = 20.0

@@ -20,7 +20,7 @@ from rllr.training.ppo.rollout import Rollout, sample
 from rllr.training.ppo.settings import RewardTerm
 from rllr.training.ppo.trainer import PPOTrainer
 from rllr.training.ppo.update import Updater
-from rllr.training.ppo.world import World, join_world
+from rllr.training.world import World, join_world
 
 SIZE = 8
 HERE = Path(__file__)

@@ -1,17 +1,13 @@
 """Data-parallel processes: who has which rows, and the sums that make them one batch.
 
-Each process samples, scores and trains its share of every batch. Whatever the update divides by or
-normalises with (token counts, means, variances, running moments) is summed over all of them, and so
-are gradients: on given responses the result is that of one process with the whole batch.
+Each process works on its share of every batch. Whatever an update divides by or normalises with
+(token counts, means, variances, running moments) is summed over all of them, and so are gradients:
+the result is that of one process with the whole batch, up to rounding.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
-import signal
-import sys
 from dataclasses import dataclass
 
 import torch
@@ -19,12 +15,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from rllr.errors import RllrError
+from rllr.training.processes import end_with_parent
 
 # What torchrun and accelerate tell each process.
-SIZE, RANK = "WORLD_SIZE", "RANK"
-# What `spread` tells them. (A cluster's launcher may set the other two for a purpose of its own.)
-SPREAD = "RLLR_SPREAD"
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
+SIZE = "WORLD_SIZE"
 
 
 @dataclass(frozen=True)
@@ -55,6 +49,11 @@ class World:
         share = count // self.size
         return range(self.rank * share, (self.rank + 1) * share)
 
+    def wait(self) -> None:
+        """Return when every process has come here."""
+        if self.size > 1:
+            dist.barrier()
+
     def check(self, batch_size: int) -> None:
         """RllrError unless every process gets the same number of a batch's rows."""
         if batch_size % self.size:
@@ -68,7 +67,7 @@ ALONE = World()
 
 
 def join_world(processes: int) -> World:
-    """The world of `processes` that `spread`, torchrun or accelerate started this process in.
+    """The world of `processes` that `rllr.training.processes` started this process in.
 
     What a launcher says is ignored where one process is asked for. RllrError: it started others.
     """
@@ -76,28 +75,10 @@ def join_world(processes: int) -> World:
         return ALONE
     started = int(os.environ.get(SIZE, "1"))
     if started != processes:
-        raise RllrError(f"PPO: {started} processes were started; the settings say {processes}")
-    _end_with_launcher()
+        raise RllrError(
+            f"{started} processes were started; the model's file says gpus: {processes}"
+        )
+    end_with_parent()
     if not dist.is_initialized():  # tensors are summed where they are
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     return World(dist.get_rank(), dist.get_world_size())
-
-
-def _end_with_launcher() -> None:
-    """Have the kernel kill this process when its launcher is killed; it would go on writing."""
-    with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
-        ctypes.CDLL("libc.so.6").prctl(DIE_WITH_PARENT, signal.SIGKILL)
-
-
-def is_first(processes: int) -> bool:
-    """Whether this process, of `processes`, is the one that writes files."""
-    return processes == 1 or int(os.environ.get(RANK, "0")) == 0
-
-
-def spread(processes: int) -> None:
-    """Start this very command over in `processes` processes, in this one's place, unless done."""
-    if processes > 1 and SPREAD not in os.environ:
-        os.environ[SPREAD] = str(processes)
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        command = [sys.executable, *launcher, "-m", "rllr", *sys.argv[1:]]
-        os.execv(sys.executable, command)
