@@ -119,7 +119,8 @@ def kill_the_program(run: Disturbed) -> None:
     run.wait_for_checkpoint()
     pattern = f"^[^ ]*python -m rllr {run.stage.command} "
     pids = [int(line) for line in _run("pgrep", "-f", pattern).split()]
-    os.kill(max(pids, key=_memory), signal.SIGKILL)
+    own = [pid for pid in pids if os.readlink(f"/proc/{pid}/cwd") == str(run.workspace.folder)]
+    os.kill(max(own, key=_memory), signal.SIGKILL)
     run.finish(process)
 
 
