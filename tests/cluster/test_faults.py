@@ -119,7 +119,8 @@ def kill_the_program(run: Disturbed) -> None:
     run.wait_for_checkpoint()
     pattern = f"^[^ ]*python -m rllr {run.stage.command} "
     pids = [int(line) for line in _run("pgrep", "-f", pattern).split()]
-    os.kill(max(pids, key=_memory), signal.SIGKILL)
+    own = [pid for pid in pids if os.readlink(f"/proc/{pid}/cwd") == str(run.workspace.folder)]
+    os.kill(max(own, key=_memory), signal.SIGKILL)
     run.finish(process)
 
 
@@ -183,7 +184,7 @@ def kill_snakemake(run: Disturbed) -> None:
 
 FAULTS: dict[str, tuple[Callable[[Disturbed], None], dict[str, object]]] = {
     "kill -9 of the program": (kill_the_program, {}),
-    "out of memory": (run_out_of_memory, {"mem_mb": 800}),
+    "out of memory": (run_out_of_memory, {"mem_mb": 450}),
     "time limit": (reach_the_time_limit, {"runtime": 1}),
     "time limit, lowered while running": (lower_the_time_limit, {}),
     "scancel": (cancel, {}),

@@ -29,8 +29,9 @@ if dist.get_rank() == 0:
 dist.destroy_process_group()
 """
 # `torchrun --standalone` alone looks up the host's name, and hangs where there is no network.
+START = "HF_HOME=/tmp ACCELERATE_USE_CPU=1 timeout 120"
 LAUNCHERS = {
-    "accelerate": "ACCELERATE_USE_CPU=1 accelerate launch --multi_gpu --num_processes 2",
+    "accelerate": "accelerate launch --multi_gpu --num_processes 2",
     "torchrun": "torchrun --standalone --local-addr 127.0.0.1 --nproc-per-node 2",
 }
 
@@ -96,7 +97,7 @@ def test_the_code_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("launcher", LAUNCHERS.values(), ids=LAUNCHERS)
 def test_two_processes_talk_without_network(launcher: str, tmp_path: Path) -> None:
     (tmp_path / "two.py").write_text(TWO_PROCESSES)
-    done = inside("bash", "-c", f"HF_HOME=/tmp timeout 120 {launcher} two.py", code=tmp_path)
+    done = inside("bash", "-c", f"{START} {launcher} two.py", code=tmp_path)
     assert done.stdout == "sum 3.0 of 2\n", done.stderr
 
 

@@ -54,7 +54,7 @@ def enter_containers():
         SITE.path("hf_cache"),
         gpu=CUDA,
         # Stages that need the network run on the submitting host.
-        network=SITE.network == "host" or not workflow.remote_exec,
+        network=SITE.network == "host" or workflow.is_main_process,
         facts={"RLLR_COMMIT": commit()},
     )
     apptainer.enter(settings)
@@ -65,11 +65,11 @@ def local_data():
     return [Path(data.path)] if data.source == "local" else []
 
 
+or_stop(load_modules, SITE.modules)
 if workflow.is_main_process:
     # Jobs know by it which attempts at a stage belong to this start of the workflow.
     os.environ.update({attempts.INVOCATION: uuid.uuid4().hex[:12]})
-or_stop(load_modules, SITE.modules)
-if workflow.remote_exec:
+else:
     os.environ.update(job_facts())
 if in_containers():
     or_stop(enter_containers)
@@ -107,7 +107,12 @@ def stage_name(wildcards):
 
 
 def restarts(job):
-    """Snakemake's number of retries, but none for a stage that has given up."""
+    """Snakemake's number of retries, but none for a stage that has given up.
+
+    Nor inside a cluster's job: the host that submitted it does, with more memory where it lacked.
+    """
+    if not workflow.is_main_process:
+        return 0
     folder = attempts_folder(job.rule.name, job.wildcards)
     if folder and attempts.hopeless(folder, os.environ[attempts.INVOCATION]):
         return 0
