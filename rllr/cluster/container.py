@@ -2,7 +2,7 @@
 
 The container has a clean environment, no home folder and only these folders: the working directory
 (Snakemake binds it), the code, read-only over it, the run's folders where they lie elsewhere, the
-scratch folder and the Hugging Face cache, read-only.
+scratch folder, and, read-only, the Hugging Face cache and the kernel's accounts of memory.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ CACHES = {
 INSIDE = "APPTAINERENV_"
 # Where they are bound: paths that hide no folder of a host.
 SCRATCH = "/rllr-scratch"
+CGROUPS = Path("/sys/fs/cgroup")
 LABELS = ".singularity.d/labels.json"
 HF_CACHE = "/rllr-hf"
 
@@ -80,6 +81,8 @@ def environment(
     """
     package = code / "rllr"
     binds = [f"{package}:{package}:ro", f"{_make_scratch(scratch)}:{SCRATCH}"]
+    if CGROUPS.is_dir():  # where an attempt reads whether it was killed for want of memory
+        binds.append(f"{CGROUPS}:{CGROUPS}:ro")
     outside = [path.resolve() for path in folders if not _is_below(path.resolve(), Path.cwd())]
     for path in dict.fromkeys(outside):
         path.mkdir(parents=True, exist_ok=True)
