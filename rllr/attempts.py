@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rllr.files import read_json, write_json, write_text
+from rllr.files import digest, read_json, write_json, write_text
 from rllr.heartbeat import BEAT_SECONDS, alone, beat, job_name
 from rllr.layout import CHECKPOINTS, MANIFEST
 
@@ -131,18 +131,18 @@ def _idle_ends(attempts: list[Attempt]) -> list[str]:
 # --- running -------------------------------------------------------------------------------------
 
 
-def supervise(folder: Path, stage: Callable[[], int]) -> int:
+def supervise(folder: Path, stage: Callable[[], int], settings: Any) -> int:
     """Run `stage` in a child process as the only writer of `folder`; returns its exit status.
 
-    Waits for another job that holds the folder; when that job finished the stage meanwhile, there
-    is nothing left to do. A stage that is supervised already, or one of its helpers, just runs.
+    Waits for another job that holds the folder; when that job finished the stage meanwhile, with
+    these `settings`, there is nothing left to do. A stage that is supervised already just runs.
     """
     if END_FILE in os.environ:
         return stage()
     heartbeat = folder / CHECKPOINTS / HEARTBEAT
     asked = time.time()
     with alone(folder, heartbeat) as waited:
-        if waited and _finished_since(folder, asked):
+        if waited and _finished_since(folder, asked, settings):
             print(f"{folder}: finished by the job that was running", flush=True)
             status = 0
         else:
@@ -154,9 +154,11 @@ def supervise(folder: Path, stage: Callable[[], int]) -> int:
         return status
 
 
-def _finished_since(folder: Path, asked: float) -> bool:
+def _finished_since(folder: Path, asked: float, settings: Any) -> bool:
     manifest = folder / MANIFEST
-    return manifest.exists() and manifest.stat().st_mtime > asked
+    if not manifest.exists() or manifest.stat().st_mtime < asked:
+        return False
+    return digest(read_json(manifest)["settings"]) == digest(settings)
 
 
 def _attempt(folder: Path, stage: Callable[[], int], heartbeat: Path) -> int:

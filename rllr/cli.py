@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rllr import __version__, interruption
 from rllr.errors import RllrError
@@ -69,10 +69,10 @@ def _say_end(cause: str) -> None:
         say_end(cause)
 
 
-def _supervised(folder: Path, work: Command) -> int:
+def _supervised(folder: Path, work: Command, settings: Any) -> int:
     from rllr.attempts import supervise
 
-    return supervise(folder, lambda: _status(work))
+    return supervise(folder, lambda: _status(work), settings)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -157,13 +157,14 @@ def _run_task_stage(options: argparse.Namespace) -> None:
 
 
 def _run_base(options: argparse.Namespace) -> int:
-    from rllr import stages
+    from rllr import slices, stages
     from rllr.layout import Layout
 
     project = _project(options)
     _check_name("model", options.model, project.models)
     folder = Layout(project).base(options.model)
-    return _supervised(folder, partial(stages.base, project, options.model))
+    run = partial(stages.base, project, options.model)
+    return _supervised(folder, run, slices.base(project, options.model))
 
 
 def _run_model_stage(options: argparse.Namespace) -> int:
@@ -178,7 +179,9 @@ def _run_model_stage(options: argparse.Namespace) -> int:
     job = Job(project, options.model, options.unit, options.seed)
     run = partial(getattr(stages, options.stage_name), job, options.stage)
     folder = stages.attempts_folder(job, options.stage_name, options.stage)
-    return _supervised(folder, run) if folder else _status(run)
+    if folder is None:
+        return _status(run)
+    return _supervised(folder, run, stages.settings_of(job, options.stage_name, options.stage))
 
 
 def _trainable(project: Project, stage: str) -> list[str]:

@@ -217,6 +217,15 @@ def attempts_folder(job: Job, kind: str, name: str) -> Path | None:
     return job.predicting(name) if kind == "predict" else None
 
 
+def settings_of(job: Job, kind: str, name: str) -> Any:
+    """The settings that a supervised stage's manifest records; None where it writes none."""
+    project, model, unit = job.project, job.model, job.unit
+    if kind == "sample":
+        return slices.sample(project, model, unit)
+    by_name = {"sft": slices.sft, "reward": slices.reward, "policy": slices.policy}
+    return by_name[kind](project, model, name, unit) if kind in by_name else None
+
+
 def _manifest(folder: Path) -> Path:
     return folder / MANIFEST
 

@@ -31,7 +31,9 @@ def checkpoint(step):
 def start(folder: Path, stage: str, **environment: str) -> subprocess.Popen[str]:
     """A process that supervises `stage`, the body of a function that returns an exit status."""
     body = "\n    ".join(stage.strip().splitlines())
-    code = f"{PRELUDE}\ndef stage():\n    {body}\nsys.exit(supervise(folder, stage))\n"
+    code = (
+        f"{PRELUDE}\ndef stage():\n    {body}\nsys.exit(supervise(folder, stage, {{'rate': 1}}))\n"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", code, str(folder)],
         cwd=ROOT,
@@ -164,18 +166,20 @@ def test_the_stage_dies_with_its_supervisor(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
-def test_a_second_job_waits_and_takes_what_the_first_has_finished(tmp_path: Path) -> None:
-    first = start(
-        tmp_path,
-        "(folder / 'begun').touch()\ntime.sleep(2)\n(folder / 'manifest.json').touch()\nreturn 0",
-    )
+@pytest.mark.parametrize(("rate", "taken"), [(1, True), (2, False)])
+def test_a_second_job_waits_and_takes_what_the_first_has_finished(
+    tmp_path: Path, rate: int, taken: bool
+) -> None:
+    """If it is what it would have made itself."""
+    write = f"(folder / 'manifest.json').write_text('{{\"settings\": {{\"rate\": {rate}}}}}')"
+    first = start(tmp_path, f"(folder / 'begun').touch()\ntime.sleep(1)\n{write}\nreturn 0")
     wait_for(tmp_path / "begun")
     second = start(tmp_path, "(folder / 'twice').touch()\nreturn 0")
     assert finish(first)[0] == 0
     status, text = finish(second)
-    assert status == 0
-    assert "another job is writing here" in text and "finished by the job" in text
-    assert not (tmp_path / "twice").exists()
+    assert status == 0 and "another job is writing here" in text
+    assert ("finished by the job" in text) == taken
+    assert (tmp_path / "twice").exists() != taken
 
 
 def test_a_second_job_goes_on_when_the_first_has_failed(tmp_path: Path) -> None:
