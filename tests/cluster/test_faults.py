@@ -6,6 +6,7 @@ test-faults` runs all and writes docs/faults.md (FAULTS_TABLE names the file).
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,20 +26,28 @@ from tests.workflow.conftest import Workspace, write_workspace
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("cluster")]
 
-# Stages of some twenty seconds, with a checkpoint every second or so.
-LONG = {
+# Stages of some fifteen seconds, with a checkpoint every second or so.
+SHORT = {
     "run": "faults",
     "models": ["llama2-tiny"],
     "data": {"sizes": {"sft": 400, "rm": 400, "rl": 60, "validation": 24, "test": 24}},
     "pairs": {"prompts": 24, "heldout_prompts": 12},
     "training": {
         "pretrain": {"documents": 400, "epochs": 1, "batch_size": 8},
-        "sft": {"epochs": 6, "batch_size": 8, "checkpoint_every": 20},
+        "sft": {"epochs": 3, "batch_size": 8, "checkpoint_every": 20},
         "reward": {"epochs": 3, "batch_size": 8, "checkpoint_every": 20},
-        "ppo": {"steps": 60, "batch_size": 32, "evaluation_prompts": 16, "checkpoint_every": 3},
+        "ppo": {"steps": 50, "batch_size": 32, "evaluation_prompts": 16, "checkpoint_every": 3},
     },
 }
-RESULTS: list[tuple[str, str, int, str]] = []
+# Stages that do not fit into SLURM's shortest limit, a minute.
+STEPS = {"sft": {"epochs": 10}, "reward": {"epochs": 12}, "ppo": {"steps": 180}}
+LONG = {
+    **SHORT,
+    "run": "long",
+    "training": {k: {**v, **STEPS.get(k, {})} for k, v in SHORT["training"].items()},
+}
+ROW = "| {} | {} | {} | {:.0f} s |"
+RESULTS: dict[tuple[str, str], str] = {}
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,8 @@ def run_out_of_memory(run: Disturbed) -> None:
 def reach_the_time_limit(run: Disturbed) -> None:
     """A limit that the stage does not fit in: it stops by itself and goes on in another job."""
     run.finish(run.start())
+    logs = run.workspace.path("logs").rglob("*.log")
+    assert any("stopped after step" in path.read_text() for path in logs)
 
 
 def lower_the_time_limit(run: Disturbed) -> None:
@@ -193,16 +205,22 @@ FAULTS: dict[str, tuple[Callable[[Disturbed], None], dict[str, object]]] = {
     "Snakemake killed and started again": (kill_snakemake, {}),
 }
 # How many jobs a stage takes at least, where a fault means more than one submission.
-RESUBMITTED = {"kill -9 of the program", "out of memory", "scancel"}
+RESUBMITTED = {"kill -9 of the program", "out of memory", "time limit", "scancel"}
 
 
 @pytest.fixture(scope="module")
-def undisturbed(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The same run on this host, from nothing to its cells."""
-    workspace = write_workspace(tmp_path_factory.mktemp("undisturbed"), LONG)
-    targets = [path for stage in STAGES.values() for path in stage.targets(workspace.run)]
-    workspace.snakemake(*targets)
-    return workspace
+def undisturbed(
+    cluster: None, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[dict[str, object]], Workspace]:
+    """The same run on this host, from nothing to its cells; made once per configuration."""
+
+    @cache
+    def make(run: str) -> Workspace:
+        made = write_workspace(tmp_path_factory.mktemp(run), LONG if run == "long" else SHORT)
+        made.snakemake(*[path for stage in STAGES.values() for path in stage.targets(run)])
+        return made
+
+    return lambda config: make(str(config["run"]))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -210,33 +228,41 @@ def _table() -> Iterator[None]:
     yield
     path = os.environ.get("FAULTS_TABLE")
     if path and RESULTS:
-        Path(path).write_text(faults_table(), encoding="utf-8")
+        write_table(Path(path))
 
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_end_is_that_of_an_undisturbed_run(
-    fault: str, stage: str, undisturbed: Workspace, tmp_path: Path
+    fault: str,
+    stage: str,
+    undisturbed: Callable[[dict[str, object]], Workspace],
+    tmp_path: Path,
 ) -> None:
     disturb, resources = FAULTS[fault]
-    declared = STAGES[stage]
-    workspace = copy_without(undisturbed, declared, tmp_path, resources)
+    declared, config = STAGES[stage], LONG if fault == "time limit" else SHORT
+    source = undisturbed(config)
+    workspace = copy_without(source, declared, tmp_path, config, resources)
     run = Disturbed(workspace, declared)
     started = time.monotonic()
     disturb(run)
     seconds = time.monotonic() - started
-    assert outcome(workspace, declared) == outcome(undisturbed, declared)
+    assert outcome(workspace, declared) == outcome(source, declared)
     assert not (run.folder / "checkpoints").exists()
     assert run.submissions > 1 or fault not in RESUBMITTED
-    RESULTS.append((fault, stage, run.submissions, f"{seconds:.0f} s"))
+    RESULTS[fault, stage] = ROW.format(fault, stage, run.submissions, seconds)
 
 
 def copy_without(
-    source: Workspace, stage: Stage, folder: Path, resources: dict[str, object]
+    source: Workspace,
+    stage: Stage,
+    folder: Path,
+    config: dict[str, object],
+    resources: dict[str, object],
 ) -> Workspace:
     """A copy of the undisturbed run, to go on on the cluster, that lacks one stage."""
     site = {"resources": {stage.command: {"mem_mb": 2000, "runtime": 10} | resources}}
-    workspace = on_cluster(folder, LONG, **site)
+    workspace = on_cluster(folder, config, **site)
     for name in ("results", ".snakemake"):
         shutil.copytree(source.folder / name, folder / name, symlinks=True)
     shutil.rmtree(workspace.path(stage.folder))
@@ -258,9 +284,7 @@ def outcome(workspace: Workspace, stage: Stage) -> dict[str, bytes]:
     return {str(path.relative_to(workspace.path())): path.read_bytes() for path in files}
 
 
-def faults_table() -> str:
-    """Markdown of what this session has seen."""
-    head = """# Faults
+HEAD = """# Faults
 
 Written by `make test-faults`: each fault is put on one training stage while it runs, on a real
 SLURM and in the real CPU image; then weights, summary, predictions and metrics are compared, byte
@@ -269,5 +293,15 @@ for byte, with those of an undisturbed run. A row is here only if they were equa
 | fault | stage | jobs submitted for the stage | wall time |
 | --- | --- | ---: | ---: |
 """
-    rows = [f"| {fault} | {stage} | {jobs} | {time} |\n" for fault, stage, jobs, time in RESULTS]
-    return head + "".join(rows)
+
+
+def write_table(path: Path) -> None:
+    """Markdown of what was seen; rows of other sessions stay."""
+    rows: dict[tuple[str, str], str] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        cells = tuple(cell.strip() for cell in line.split("|")[1:3])
+        if len(cells) == 2 and cells[0] in FAULTS:
+            rows[cells[0], cells[1]] = line
+    rows |= RESULTS
+    ordered = [rows[key] for key in itertools.product(FAULTS, STAGES) if key in rows]
+    path.write_text(HEAD + "".join(f"{row}\n" for row in ordered), encoding="utf-8")
