@@ -2,8 +2,8 @@
 
 A stage that ends early is started again (by Snakemake's `retries`) and goes on from its last
 checkpoint. `attempts.json`, beside the checkpoints, says of each attempt when it began, which
-checkpoint it found and left, and how it ended. Two things follow from it: memory grows with the
-ends for want of memory (`out_of_memory_ends`), and what cannot succeed is not tried again and
+checkpoint it found and left, and how it ended. Two things follow from it: memory grows beyond what
+was too little (`too_little_memory`), and what cannot succeed is not tried again and
 again (`hopeless`).
 
 Nothing here imports torch: the host that submits jobs reads the records too.
@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rllr.errors import RllrError
 from rllr.files import digest, read_json, write_json, write_text
 from rllr.heartbeat import BEAT_SECONDS, alone, beat, job_name
 from rllr.layout import CHECKPOINTS, MANIFEST
@@ -42,7 +43,9 @@ TIME_LIMIT = "time limit"
 OUT_OF_MEMORY = "out of memory"
 KILLED = "killed"
 MISTAKE = "mistake: "
-OURS = {RECORD, HEARTBEAT, END}
+# The libraries' trainers write this file of a checkpoint last; PPO's state is one file.
+WRITTEN_LAST = "trainer_state.json"
+STATE = "state.pt"
 
 # Attempts in a row that may end without a new checkpoint before the stage gives up.
 IDLE_ATTEMPTS = 2
@@ -53,36 +56,39 @@ DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 @dataclass
 class Attempt:
-    """One try. `found` and `left` identify the newest checkpoint at its start and end."""
+    """One try. `found` and `left`: the newest checkpoint at its start and end (0: none)."""
 
     invocation: str
     job: str
     host: str
     started: str
     memory_mb: int | None
-    found: str
-    left: str | None = None
+    found: int
+    left: int = 0
     end: str | None = None
 
     @property
     def advanced(self) -> bool:
-        """Whether it left a checkpoint that it had not found."""
-        return self.left != self.found
+        """Whether it left a later checkpoint than it had found."""
+        return self.left > self.found
 
 
-def newest_checkpoint(folder: Path) -> str:
-    """Names and times of a stage's checkpoints: it differs whenever a new one was written."""
-    found = [path for path in (folder / CHECKPOINTS).glob("*") if path.name not in OURS]
-    states = [path for path in found if path.is_dir() or path.suffix == ".pt"]
-    return " ".join(sorted(f"{path.name}@{path.stat().st_mtime_ns}" for path in states))
+def newest_checkpoint(folder: Path) -> int:
+    """A number that grows with a stage's newest whole checkpoint: its step, or the file's time."""
+    whole = (folder / CHECKPOINTS).glob(f"checkpoint-*/{WRITTEN_LAST}")
+    steps = [int(path.parent.name.split("-")[1]) for path in whole]
+    with contextlib.suppress(OSError):  # none, or just being replaced
+        steps.append((folder / CHECKPOINTS / STATE).stat().st_mtime_ns)
+    return max(steps, default=0)
 
 
 def read_attempts(folder: Path) -> list[Attempt]:
     """All attempts since the stage was last finished; one that vanished counts as killed."""
-    path = folder / CHECKPOINTS / RECORD
-    if not path.exists():
+    try:
+        rows = read_json(folder / CHECKPOINTS / RECORD)["attempts"]
+    except RllrError:  # none; the stage removes it when it is finished
         return []
-    attempts = [Attempt(**row) for row in read_json(path)["attempts"]]
+    attempts = [Attempt(**row) for row in rows]
     if attempts and attempts[-1].end is None:
         attempts[-1].end, attempts[-1].left = KILLED, newest_checkpoint(folder)
     return attempts
@@ -94,9 +100,10 @@ def write_attempts(folder: Path, attempts: list[Attempt]) -> None:
     write_json(folder / CHECKPOINTS / RECORD, {"attempts": rows})
 
 
-def out_of_memory_ends(folder: Path) -> int:
-    """How often the stage ran out of the memory that it was given."""
-    return sum(attempt.end == OUT_OF_MEMORY for attempt in read_attempts(folder))
+def too_little_memory(folder: Path) -> int:
+    """The most memory, in MB, that the stage has run out of; 0 if it never has."""
+    ends = [a.memory_mb or 0 for a in read_attempts(folder) if a.end == OUT_OF_MEMORY]
+    return max(ends, default=0)
 
 
 def hopeless(folder: Path, invocation: str) -> str | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rllr import __version__, interruption
-from rllr.errors import RllrError
+from rllr.errors import NodeError, RllrError
 from rllr.interruption import InterruptedStageError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _status(work: Command) -> int:
         return work() or 0
     except RllrError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        _say_end(f"mistake: {error}")
+        _say_end(f"{'node' if isinstance(error, NodeError) else 'mistake'}: {error}")
         return 2
     except InterruptedStageError as error:
         print(error, file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,8 @@ def _take(path: Path) -> IO[str] | None:
     """Open, lock and sign the heartbeat; None while another job holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = path.open("a+", encoding="utf-8")
-    if _locked(stream) and _same_file(stream, path) and not _alive_elsewhere(path):
+    locked = _locked(stream)
+    if locked is not False and _same_file(stream, path) and not _alive(path, bool(locked)):
         stream.truncate(0)
         stream.write(_signature())
         stream.flush()
@@ -50,13 +52,14 @@ def _take(path: Path) -> IO[str] | None:
     return None
 
 
-def _locked(stream: IO[str]) -> bool:
+def _locked(stream: IO[str]) -> bool | None:
+    """Whether the lock is ours; None on a file system without locks."""
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: freshness alone decides
-        return True
+    except OSError:
+        return None
     return True
 
 
@@ -84,26 +87,26 @@ def _owner(path: Path) -> str:
     return ""
 
 
-def _alive_elsewhere(path: Path) -> bool:
-    """Whether a job on a node whose locks we may not see has touched the file a moment ago.
+def _alive(path: Path, locked: bool) -> bool:
+    """Whether a job whose lock we may not see has touched the file a moment ago.
 
-    Asked by who holds the lock: an owner on this host is dead. So is one that is this very SLURM
-    job, started again.
+    An owner on this host is dead if we have its lock. So is one that is this very SLURM job,
+    started again.
     """
     job, _, host = _owner(path).rpartition(" on ")
-    if not job or host == socket.gethostname() or job == job_name():
+    here = locked and host == socket.gethostname()
+    if not job or here or job == job_name():
         return False
     return _age(path) < STALE_SECONDS
 
 
 def _age(path: Path) -> float:
     """Seconds since the file was touched, by the clock of the file server."""
-    probe = path.with_name(f".now-{socket.gethostname()}-{os.getpid()}")
-    probe.touch()
     try:
-        return probe.stat().st_mtime - path.stat().st_mtime
-    finally:
-        probe.unlink()
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".now-") as probe:
+            return os.fstat(probe.fileno()).st_mtime - path.stat().st_mtime
+    except FileNotFoundError:  # its folder was removed: the stage is finished
+        return float("inf")
 
 
 def beat(path: Path) -> None:

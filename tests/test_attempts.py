@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rllr import attempts
-from rllr.attempts import Attempt, hopeless, out_of_memory_ends, read_attempts, write_attempts
+from rllr.attempts import Attempt, hopeless, read_attempts, too_little_memory, write_attempts
 
 ROOT = Path(__file__).resolve().parents[1]
 PRELUDE = """
@@ -25,6 +25,7 @@ folder = Path(sys.argv[1])
 checkpoints = folder / "checkpoints"
 def checkpoint(step):
     (checkpoints / f"checkpoint-{step}").mkdir(parents=True)
+    (checkpoints / f"checkpoint-{step}" / "trainer_state.json").touch()
 """
 
 
@@ -104,14 +105,25 @@ def test_two_ends_without_a_new_checkpoint_give_up(tmp_path: Path) -> None:
 
 
 def test_progress_in_between_starts_the_count_anew(tmp_path: Path) -> None:
-    def made(found: str, left: str) -> Attempt:
+    def made(found: int, left: int) -> Attempt:
         return Attempt("run1", "job", "host", "now", None, found, left, "time limit")
 
     (tmp_path / "checkpoints").mkdir()
-    write_attempts(tmp_path, [made("", ""), made("", "a"), made("a", "b"), made("b", "b")])
+    write_attempts(tmp_path, [made(0, 0), made(0, 1), made(1, 2), made(2, 2)])
     assert hopeless(tmp_path, "run1") is None
-    write_attempts(tmp_path, [made("", "a"), made("a", "a"), made("a", "a")])
+    write_attempts(tmp_path, [made(0, 1), made(1, 1), made(1, 1)])
     assert "time limit, time limit" in str(hopeless(tmp_path, "run1"))
+
+
+def test_half_a_checkpoint_is_no_progress(tmp_path: Path) -> None:
+    half = """
+(checkpoints / "checkpoint-1").mkdir(parents=True, exist_ok=True)
+(checkpoints / "checkpoint-1" / str(time.time_ns())).touch()
+return 1
+"""
+    finish(start(tmp_path, half))
+    finish(start(tmp_path, half))
+    assert "2 attempts without a new checkpoint" in str(hopeless(tmp_path, "run1"))
 
 
 def test_a_mistake_is_final_at_once(tmp_path: Path) -> None:
@@ -126,12 +138,12 @@ def test_want_of_memory_is_told_from_other_kills(tmp_path: Path) -> None:
     finish(start(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)", RLLR_MEMORY_MB="420"))
     ends = [attempt.end for attempt in read_attempts(tmp_path)]
     assert ends == ["out of memory", "killed (SIGKILL)"]
-    assert out_of_memory_ends(tmp_path) == 1
+    assert too_little_memory(tmp_path) == 420
 
 
 def test_want_of_memory_is_tried_more_often_as_memory_grows(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
-    row = Attempt("run1", "job", "host", "now", 1000, "", "", "out of memory")
+    row = Attempt("run1", "job", "host", "now", 1000, 0, 0, "out of memory")
     write_attempts(tmp_path, [row] * 3)
     assert hopeless(tmp_path, "run1") is None
     write_attempts(tmp_path, [row] * 4)
@@ -172,12 +184,15 @@ def test_a_second_job_waits_and_takes_what_the_first_has_finished(
 ) -> None:
     """If it is what it would have made itself."""
     write = f"(folder / 'manifest.json').write_text('{{\"settings\": {{\"rate\": {rate}}}}}')"
-    first = start(tmp_path, f"(folder / 'begun').touch()\ntime.sleep(1)\n{write}\nreturn 0")
+    wait = "while not (folder / 'go').exists():\n    time.sleep(0.05)"
+    first = start(tmp_path, f"(folder / 'begun').touch()\n{wait}\n{write}\nreturn 0")
     wait_for(tmp_path / "begun")
     second = start(tmp_path, "(folder / 'twice').touch()\nreturn 0")
+    assert second.stdout and "another job is writing here" in second.stdout.readline()
+    (tmp_path / "go").touch()
     assert finish(first)[0] == 0
     status, text = finish(second)
-    assert status == 0 and "another job is writing here" in text
+    assert status == 0
     assert ("finished by the job" in text) == taken
     assert (tmp_path / "twice").exists() != taken
 
@@ -189,6 +204,21 @@ def test_a_second_job_goes_on_when_the_first_has_failed(tmp_path: Path) -> None:
     assert finish(first)[0] == 1
     assert finish(second)[0] == 0
     assert (tmp_path / "twice").exists()
+
+
+def test_without_locks_a_fresh_heartbeat_of_this_host_counts_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rllr import heartbeat
+
+    monkeypatch.setattr(heartbeat, "_locked", lambda stream: None)
+    path = tmp_path / "heartbeat"
+    path.write_text(f"SLURM job 7 on {os.uname().nodename}")
+    assert heartbeat._take(path) is None
+    os.utime(path, (0, 0))
+    stream = heartbeat._take(path)
+    assert stream is not None
+    stream.close()
 
 
 @pytest.mark.parametrize(

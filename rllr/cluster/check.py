@@ -26,7 +26,7 @@ class Partition:
     minutes: int | None
     memory_mb: int
     cpus: int
-    gres: frozenset[str]
+    gres: Mapping[str, int]
 
 
 def query(*command: str) -> str:
@@ -47,23 +47,21 @@ def query(*command: str) -> str:
 def partitions() -> dict[str, Partition]:
     """All partitions by name; the default one also under the empty name."""
     found: dict[str, Partition] = {}
-    for line in query("sinfo", "-h", "-o", "%P|%l|%m|%c|%G").splitlines():
+    for line in query("sinfo", "-h", "-e", "-o", "%P|%l|%m|%c|%G").splitlines():
         name, limit, memory, cpus, gres = line.split("|")
-        offer = Partition(_minutes(limit), _number(memory), _number(cpus), _gres(gres))
+        offer = Partition(_minutes(limit), int(memory), int(cpus), _gres(gres))
         for key in (name.rstrip("*"), *([""] if name.endswith("*") else [])):
             found[key] = _larger(found[key], offer) if key in found else offer
     return found
 
 
-def _number(text: str) -> int:
-    return int(text.rstrip("+"))
-
-
-def _gres(text: str) -> frozenset[str]:
-    """Generic resources without their counts, such as gpu and gpu:h100."""
-    names = re.sub(r"\(.*?\)", "", text).split(",")
-    kinds = {":".join(name.split(":")[:-1]) for name in names if ":" in name}
-    return frozenset(kinds | {kind.split(":")[0] for kind in kinds})
+def _gres(text: str) -> dict[str, int]:
+    """Generic resources of a node and how many, such as gpu and gpu:h100."""
+    found: dict[str, int] = {}
+    for name, count in re.findall(r"([^,()]+):(\d+)", re.sub(r"\(.*?\)", "", text)):
+        for kind in {name, name.split(":")[0]}:
+            found[kind] = found.get(kind, 0) + int(count)
+    return found
 
 
 def _larger(one: Partition, other: Partition) -> Partition:
@@ -72,7 +70,7 @@ def _larger(one: Partition, other: Partition) -> Partition:
         one.minutes,
         max(one.memory_mb, other.memory_mb),
         max(one.cpus, other.cpus),
-        one.gres | other.gres,
+        {k: max(one.gres.get(k, 0), other.gres.get(k, 0)) for k in {*one.gres, *other.gres}},
     )
 
 
@@ -94,21 +92,28 @@ def check_site(site: Site, wanted: Iterable[Mapping[str, Any]], status_command: 
     faults = [
         *_folder_faults(site),
         *_partition_faults(site, offers),
-        *_account_faults(site),
         *_status_faults(status_command),
     ]
-    faults += [] if faults else _resource_faults(wanted, offers)
+    jobs = list(wanted)
+    faults += [] if faults else _resource_faults(jobs, offers)
+    faults += [] if faults else _submission_faults(jobs)
     if faults:
         listed = "".join(f"\n  - {fault}" for fault in faults)
         raise RllrError(f"nothing was submitted; the cluster does not fit {SITE_FILE}:{listed}")
 
 
-def check_image(image: Path) -> None:
-    """RllrError unless there is such an image, a file or an unpacked one."""
+def check_image(image: Path, cuda: bool) -> None:
+    """RllrError unless there is such an image, a file or an unpacked one, for GPUs if `cuda`."""
     if not image.exists():
         raise RllrError(
             f"image: no file {image}; build it (`make container`, `make container-cpu`), copy it "
             f"there, or name another in {SITE_FILE}"
+        )
+    labels = query("apptainer", "inspect", "--labels", str(image)) if cuda else ""
+    if "rllr.flavour: cpu" in labels:
+        raise RllrError(
+            f"image: {image} is the CPU image, and models of this run say device: cuda; build the "
+            "GPU image (`make container`)"
         )
 
 
@@ -126,25 +131,13 @@ def _partition_faults(site: Site, offers: Mapping[str, Partition]) -> list[str]:
     faults = []
     for kind in ("cpu", "gpu"):
         name = getattr(site.partitions, kind)
-        if name is not None and name not in offers:
+        unknown = [part for part in (name or "").split(",") if part and part not in offers]
+        if unknown:
             there = ", ".join(sorted(filter(None, offers)))
-            faults.append(f"partitions.{kind}: no partition {name!r}; there are {there}")
+            faults.append(f"partitions.{kind}: no partition {unknown[0]!r}; there are {there}")
         elif name is None and "" not in offers:
             faults.append(f"partitions.{kind}: not set, and the cluster has no default partition")
     return faults
-
-
-def _account_faults(site: Site) -> list[str]:
-    """The account, where the cluster keeps a list of them."""
-    if site.account is None or shutil.which("sacctmgr") is None:
-        return []
-    try:
-        names = query("sacctmgr", "-n", "-P", "list", "account", "format=account").split()
-    except RllrError:
-        return []
-    if not names or site.account in names:
-        return []
-    return [f"account: the cluster knows no account {site.account!r}"]
 
 
 def _status_faults(status_command: str) -> list[str]:
@@ -166,14 +159,53 @@ def _resource_faults(
     faults: dict[str, None] = {}
     for job in wanted:
         name = job.get("slurm_partition", "")
-        offer, gres = offers[name], job.get("gres", "gpu" if job.get("gpu") else "")
+        if name not in offers:  # several, of which SLURM takes the one that fits
+            continue
+        offer, kind, count = offers[name], *_gpus(job)
         asked = {"mem_mb": offer.memory_mb, "cpus_per_task": offer.cpus}
         for key, most in asked.items():
             if job[key] > most:
                 faults[f"{key} {job[key]}: partition {name!r} has at most {most}"] = None
-        model = job.get("gpu_model")
-        kind = f"gpu:{model}" if model else re.sub(r":\d+$", "", gres)
-        if kind and kind not in offer.gres:
-            there = ", ".join(sorted(offer.gres)) or "none"
-            faults[f"{kind}: partition {name!r} has no such GPU (there: {there})"] = None
+        if count > offer.gres.get(kind, 0):
+            there = ", ".join(f"{k}:{n}" for k, n in sorted(offer.gres.items())) or "none"
+            faults[f"{kind}:{count}: no node of partition {name!r} has that (most: {there})"] = None
+    return list(faults)
+
+
+def _gpus(job: Mapping[str, Any]) -> tuple[str, int]:
+    """Kind and number of the GPUs that a job asks for, in either style."""
+    if job.get("gres"):
+        kind, _, count = str(job["gres"]).rpartition(":")
+        return kind, int(count)
+    model = job.get("gpu_model")
+    return f"gpu:{model}" if model else "gpu", int(job.get("gpu") or 0)
+
+
+def _submission_faults(wanted: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What SLURM itself says to such jobs (account, QOS, limits), each kind of request once."""
+    options = {
+        "slurm_account": "-A",
+        "slurm_partition": "-p",
+        "qos": "-q",
+        "mem_mb": "--mem",
+        "cpus_per_task": "-c",
+        "runtime": "-t",
+        "gpu": "--gpus",
+        "gres": "--gres",
+        "nodes": "-N",
+    }
+    requests = {
+        tuple(
+            f"{flag}={job[key]}" if flag[:2] == "--" else f"{flag}{job[key]}"
+            for key, flag in options.items()
+            if job.get(key) is not None
+        )
+        for job in wanted
+    }
+    faults: dict[str, None] = {}
+    for request in sorted(requests):
+        try:
+            query("sbatch", "--test-only", *request, "--wrap", "true")
+        except RllrError as error:
+            faults[str(error)] = None
     return list(faults)

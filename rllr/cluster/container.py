@@ -8,6 +8,7 @@ scratch folder, and, read-only, the Hugging Face cache and the kernel's accounts
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -107,6 +108,15 @@ def environment(
     return flags | {f"{INSIDE}{name}": value for name, value in inside.items() if value is not None}
 
 
+def scratch_folder(named: Path, *, on_node: bool) -> Path:
+    """The site's scratch folder; one with a variable that nodes alone set is the system's here."""
+    if "$" not in str(named):
+        return named
+    if on_node:
+        raise RllrError(f"scratch: {named}: this node does not set that variable")
+    return Path(tempfile.gettempdir())
+
+
 def enter(settings: Mapping[str, str]) -> None:
     """Put `environment`'s settings into this process, without what an outer job had passed on."""
     for name in PASSED:
@@ -121,6 +131,8 @@ def _is_below(path: Path, folder: Path) -> bool:
 def _make_scratch(scratch: Path) -> Path:
     """A folder of one's own in the scratch folder."""
     folder = scratch / f"rllr-{os.getuid()}"
+    if folder.exists() and folder.stat().st_uid != os.getuid():
+        raise RllrError(f"scratch: {folder} belongs to somebody else; name another folder")
     try:
         for name in ("", *CACHES.values()):
             (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)

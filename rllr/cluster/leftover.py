@@ -61,15 +61,18 @@ def _marks(folder: Path) -> Iterator[tuple[str, Mark]]:
 def is_finished(outputs: Iterable[str], slice_hash: str | None, marks: dict[str, Mark]) -> bool:
     """Whether the job of these outputs ended well after it was marked.
 
-    Its manifest is written last; `slice_hash` is that of the settings it should have.
+    Its manifest is written last; `slice_hash` is that of the settings it should have (None: a base
+    model's are in its path).
     """
     paths = [Path(output) for output in outputs]
     manifests = [path for path in paths if path.name == "manifest.json"]
     marked = [marks[str(path)].time for path in paths if str(path) in marks]
     if not manifests or not marked or not all(path.exists() for path in paths):
         return False
-    newer = manifests[0].stat().st_mtime > max(marked)
-    return newer and digest(read_json(manifests[0]).get("settings")) == slice_hash
+    if manifests[0].stat().st_mtime <= max(marked):
+        return False
+    settings = read_json(manifests[0]).get("settings")
+    return slice_hash is None or digest(settings) == slice_hash
 
 
 def settle(jobs: set[str], policy: Literal["wait", "cancel"]) -> bool:

@@ -8,8 +8,10 @@ goes on in another job, so that its run time only has to fit the partition.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from rllr.cluster.check import Partition
 from rllr.cluster.site import Override, Site
 from rllr.config.load import Project
 from rllr.config.schema import ModelConfig
@@ -29,17 +31,18 @@ MINUTES_PER_BILLION = {
 }
 TRAINING = ("sft", "reward", "policy")
 CPUS_PER_GPU = 4
-# A job that ran out of memory is given this times as much when it is submitted again.
+# A job that ran out of memory is given this times what it had when it is submitted again.
 GROWTH = 1.5
 
 
 def stage_resources(
-    project: Project, site: Site, model: str, kind: str, name: str, oom_ends: int = 0
+    project: Project, site: Site, model: str, kind: str, name: str, too_little_mb: int = 0
 ) -> dict[str, Any]:
     """Memory (MB), run time (minutes), GPUs and CPUs of one stage of one model.
 
     `kind` is the stage's kind (sft, reward, …), `name` the stage's own (rlhf_rm, …); both may be
-    named in the site file. `oom_ends` is how often it has run out of memory.
+    named in the site file. `too_little_mb` is what it has run out of; `grown_mb` takes it into
+    account.
     """
     config = project.models[model]
     size = config.size or TINY
@@ -52,8 +55,7 @@ def stage_resources(
     }
     for key in (kind, name, model, f"{model}/{kind}", f"{model}/{name}"):
         found |= site.resources.get(key, Override()).model_dump(exclude_none=True)
-    found["mem_mb"] = round(found["mem_mb"] * GROWTH**oom_ends)
-    return found
+    return found | {"grown_mb": max(found["mem_mb"], round(GROWTH * too_little_mb))}
 
 
 def _cpus(project: Project, config: ModelConfig, kind: str, processes: int) -> int:
@@ -64,18 +66,24 @@ def _cpus(project: Project, config: ModelConfig, kind: str, processes: int) -> i
     return each * processes
 
 
-def submission(site: Site, wanted: dict[str, Any], limits: dict[str, int]) -> dict[str, Any]:
-    """The same as Snakemake's SLURM resources; run time is capped at the partition's limit."""
+def submission(
+    site: Site, wanted: dict[str, Any], offers: Mapping[str, Partition]
+) -> dict[str, Any]:
+    """The same as Snakemake's SLURM resources.
+
+    Run time is capped at the partition's limit, and memory that has grown at its largest node's.
+    """
     gpus = wanted["gpus"]
     kind = "gpu" if gpus else "cpu"
     partition = getattr(site.partitions, kind)
-    limit = limits.get(partition or "")
+    offer = offers.get(partition or "")
+    most = max(wanted["mem_mb"], offer.memory_mb) if offer else wanted["grown_mb"]
     found = {
         "slurm_account": site.account,
         "slurm_partition": partition,
         "qos": getattr(site.qos, kind),
-        "mem_mb": wanted["mem_mb"],
-        "runtime": min(wanted["runtime"], limit) if limit else wanted["runtime"],
+        "mem_mb": min(wanted["grown_mb"], most),
+        "runtime": min(wanted["runtime"], (offer and offer.minutes) or wanted["runtime"]),
         "cpus_per_task": wanted["cpus_per_task"],
         **(_gpu_request(site, gpus) if gpus else {}),
     }
@@ -83,6 +91,7 @@ def submission(site: Site, wanted: dict[str, Any], limits: dict[str, int]) -> di
 
 
 def _gpu_request(site: Site, gpus: int) -> dict[str, Any]:
+    """A job's GPUs, all on one node: its processes are started there."""
     if site.gpu_request == "gres":
-        return {"gres": ":".join(filter(None, ["gpu", site.gpu_model, str(gpus)]))}
-    return {"gpu": gpus, "gpu_model": site.gpu_model}
+        return {"gres": ":".join(filter(None, ["gpu", site.gpu_model, str(gpus)])), "nodes": 1}
+    return {"gpu": gpus, "gpu_model": site.gpu_model, "nodes": 1}

@@ -77,11 +77,14 @@ def load_modules(lines: list[str]) -> None:
         return
     command = " && ".join(lines)
     result = subprocess.run(
-        ["bash", "-lc", f"{command} >&2 && env -0"], capture_output=True, text=True, check=False
+        ["bash", "-lc", f"{command} >&2 && printf '\\0' && env -0"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode:
         raise RllrError(f"site: modules: {command!r} failed: {result.stderr.strip()}")
-    for entry in result.stdout.split("\0"):
+    for entry in result.stdout.split("\0")[1:]:  # what profile files print comes before
         name, found, value = entry.partition("=")
         if found and not name.startswith(("BASH_FUNC", "_")) and name != "SHLVL":
             os.environ[name] = value

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rllr.errors import RllrError
+from rllr.errors import NodeError, RllrError
 from rllr.layout import ADAPTER, FULL_MODEL
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def require_device(device: str) -> None:
     import torch
 
     if not torch.cuda.is_available():
-        raise RllrError(
+        raise NodeError(
             f"the model's file says device: cuda, but torch {torch.__version__} sees no GPU: "
             f"{_why_no_gpu(torch.version.cuda)}"
         )

@@ -25,6 +25,7 @@ def refused(workspace: Workspace) -> str:
     [
         ({"image": "not/there.sif"}, "image: no file not/there.sif; build it"),
         ({"partitions": {"cpu": "nowhere"}}, "no partition 'nowhere'; there are "),
+        ({"account": "nobody"}, "sbatch --test-only -Anobody"),
         ({"hf_cache": "/not/there"}, "hf_cache: no folder /not/there"),
         ({"resources": {"sft": {"mem_mb": 900_000_000}}}, "mem_mb 900000000: partition"),
         ({"modules": ["false"]}, "modules: 'false' failed"),
@@ -43,11 +44,19 @@ def test_the_papers_grid_stops_where_it_would_fetch(tmp_path: Path) -> None:
     small = {"mem_mb": 1000, "cpus_per_task": 1}
     kinds = ("sft", "sample", "reward", "policy", "predict")
     made = on_cluster(tmp_path, {}, resources=dict.fromkeys(kinds, small))
-    paper = Workspace(tmp_path, ROOT / "config/paper.yaml", SLURM, made.environment)
+    # Outside containers: the image here is for CPUs, which would be said first.
+    flags = (*SLURM, "--sdm", "conda")
+    paper = Workspace(tmp_path, ROOT / "config/paper.yaml", flags, made.environment)
     done = paper.snakemake(check=False)
     assert done.returncode != 0 and "has been submitted" not in done.stdout
     assert "meta-llama/Llama-2-7b-chat-hf" in done.stdout
     assert not list(tmp_path.rglob("manifest.json"))
+
+
+def test_a_cpu_image_for_gpu_models_is_refused(tmp_path: Path) -> None:
+    made = on_cluster(tmp_path, {})
+    paper = Workspace(tmp_path, ROOT / "config/paper.yaml", SLURM, made.environment)
+    assert "is the CPU image, and models of this run say device: cuda" in refused(paper)
 
 
 def test_a_mistake_in_a_stage_is_not_tried_again(tmp_path: Path) -> None:

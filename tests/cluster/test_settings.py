@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rllr.cluster import check, container, job, leftover, site
+from rllr.cluster.check import Partition
 from rllr.cluster.resources import stage_resources, submission
 from rllr.cluster.site import Site, load_modules, load_site
 from rllr.config.load import CONFIG_DIR, Project, load_file
@@ -70,11 +71,23 @@ def test_resources_follow_from_a_models_size(paper: Project) -> None:
     assert large["gpus"] == 1 and large["cpus_per_task"] >= 4
 
 
-def test_memory_grows_with_ends_for_want_of_it_and_run_time_never(paper: Project) -> None:
+def test_memory_grows_beyond_what_was_too_little_and_run_time_never(paper: Project) -> None:
     first = stage_resources(paper, Site(), "llama2-7b", "policy", "rllr")
-    third = stage_resources(paper, Site(), "llama2-7b", "policy", "rllr", oom_ends=2)
-    assert third["mem_mb"] == round(first["mem_mb"] * 2.25)
-    assert third["runtime"] == first["runtime"]
+    second = stage_resources(paper, Site(), "llama2-7b", "policy", "rllr", first["mem_mb"])
+    assert first["grown_mb"] == first["mem_mb"]
+    assert second["grown_mb"] == round(first["mem_mb"] * 1.5)
+    assert second["runtime"] == first["runtime"]
+    # What the user has raised since is not raised again.
+    site = Site.model_validate({"resources": {"policy": {"mem_mb": 900_000}}})
+    assert stage_resources(paper, site, "llama2-7b", "policy", "rllr", 9000)["grown_mb"] == 900_000
+
+
+def test_memory_that_has_grown_is_capped_at_the_largest_node() -> None:
+    wanted = {"mem_mb": 5, "grown_mb": 50, "runtime": 9, "cpus_per_task": 1, "gpus": 0}
+    offers = {"": Partition(None, 40, 8, {})}
+    assert submission(Site(), wanted, offers)["mem_mb"] == 40
+    # What was asked for from the start is left to the check, which says that it is too much.
+    assert submission(Site(), wanted | {"mem_mb": 45}, offers)["mem_mb"] == 45
 
 
 def test_the_site_overrides_by_stage_model_and_both(paper: Project) -> None:
@@ -98,10 +111,10 @@ def test_the_site_overrides_by_stage_model_and_both(paper: Project) -> None:
 @pytest.mark.parametrize(
     ("style", "model", "expected"),
     [
-        ("gpu", None, {"gpu": 2}),
-        ("gpu", "h100", {"gpu": 2, "gpu_model": "h100"}),
-        ("gres", None, {"gres": "gpu:2"}),
-        ("gres", "h100", {"gres": "gpu:h100:2"}),
+        ("gpu", None, {"gpu": 2, "nodes": 1}),
+        ("gpu", "h100", {"gpu": 2, "gpu_model": "h100", "nodes": 1}),
+        ("gres", None, {"gres": "gpu:2", "nodes": 1}),
+        ("gres", "h100", {"gres": "gpu:h100:2", "nodes": 1}),
     ],
 )
 def test_a_gpu_is_asked_for_in_the_clusters_way(
@@ -114,12 +127,13 @@ def test_a_gpu_is_asked_for_in_the_clusters_way(
         "gpu_request": style,
         "gpu_model": model,
     }
-    wanted = {"mem_mb": 5, "runtime": 90, "cpus_per_task": 4}
+    wanted = {"mem_mb": 5, "grown_mb": 5, "runtime": 90, "cpus_per_task": 4}
+    offers = {"g": Partition(60, 1000, 8, {"gpu": 4})}
     made = Site.model_validate(settings)
-    with_gpu = submission(made, wanted | {"gpus": 2}, {"g": 60})
+    with_gpu = submission(made, wanted | {"gpus": 2}, offers)
     rest = {"slurm_account": "lab", "mem_mb": 5, "cpus_per_task": 4}
     assert with_gpu == rest | {"slurm_partition": "g", "qos": "long", "runtime": 60} | expected
-    without = submission(made, wanted | {"gpus": 0}, {"g": 60})
+    without = submission(made, wanted | {"gpus": 0}, offers)
     assert without == rest | {"slurm_partition": "c", "runtime": 90}
 
 
@@ -141,19 +155,30 @@ def test_time_limits_in_minutes(text: str, minutes: int | None) -> None:
 
 
 def test_generic_resources_with_and_without_a_model() -> None:
-    assert check._gres("gpu:h100:8(S:0-1),shard:3") == {"gpu:h100", "gpu", "shard"}
-    assert check._gres("gpu:4") == {"gpu"}
-    assert check._gres("(null)") == set()
+    assert check._gres("gpu:h100:8(S:0-1),shard:3") == {"gpu:h100": 8, "gpu": 8, "shard": 3}
+    assert check._gres("gpu:a:1,gpu:b:2") == {"gpu:a": 1, "gpu:b": 2, "gpu": 3}
+    assert check._gres("gpu:4") == {"gpu": 4}
+    assert check._gres("(null)") == {}
+
+
+def test_a_partition_of_several_kinds_of_nodes_offers_the_most_of_each() -> None:
+    small = Partition(60, 64_000, 32, {"gpu": 2})
+    large = Partition(60, 1_000_000, 16, {"gpu": 1, "gpu:h100": 1})
+    most = Partition(60, 1_000_000, 32, {"gpu": 2, "gpu:h100": 1})
+    assert check._larger(small, large) == most
 
 
 def test_requests_that_no_node_could_ever_meet() -> None:
-    offers = {"g": check.Partition(60, 1000, 8, frozenset({"gpu", "gpu:h100"}))}
+    offers = {"g": Partition(60, 1000, 8, {"gpu": 4, "gpu:h100": 4})}
     fits = {"slurm_partition": "g", "mem_mb": 1000, "cpus_per_task": 8, "gpu": 1}
     assert check._resource_faults([fits, fits | {"gpu_model": "h100"}], offers) == []
-    wrong = [fits | {"mem_mb": 1001}, fits | {"gpu": 0, "gres": "gpu:a100:2"}]
+    assert check._resource_faults([fits | {"slurm_partition": "g,h", "mem_mb": 9999}], offers) == []
+    gres = {"gpu": 0, "gres": "gpu:a100:2"}
+    wrong = [fits | {"mem_mb": 1001}, fits | gres, fits | {"gpu": 5}]
     assert check._resource_faults(wrong * 2, offers) == [
         "mem_mb 1001: partition 'g' has at most 1000",
-        "gpu:a100: partition 'g' has no such GPU (there: gpu, gpu:h100)",
+        "gpu:a100:2: no node of partition 'g' has that (most: gpu:4, gpu:h100:4)",
+        "gpu:5: no node of partition 'g' has that (most: gpu:4, gpu:h100:4)",
     ]
 
 
@@ -209,6 +234,13 @@ def test_a_scratch_folder_that_cannot_be_made_is_named(
     (tmp_path / "scratch").write_text("a file")
     with pytest.raises(RllrError, match=r"scratch: .* cannot be written .*site\.yaml"):
         seen(tmp_path, monkeypatch)
+
+
+def test_a_scratch_folder_that_only_nodes_know(tmp_path: Path) -> None:
+    assert container.scratch_folder(tmp_path, on_node=True) == tmp_path
+    assert container.scratch_folder(Path("$NOT_HERE"), on_node=False).is_dir()
+    with pytest.raises(RllrError, match=r"scratch: \$NOT_HERE: this node does not set"):
+        container.scratch_folder(Path("$NOT_HERE"), on_node=True)
 
 
 def test_the_cpu_image_serves_where_it_alone_is_there(tmp_path: Path) -> None:

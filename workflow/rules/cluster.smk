@@ -50,7 +50,9 @@ def enter_containers():
     settings = apptainer.environment(
         Path(workflow.basedir),
         [*map(Path, folders), *local_data()],
-        SITE.path("scratch"),
+        apptainer.scratch_folder(
+            SITE.path("scratch"), on_node=not workflow.is_main_process
+        ),
         SITE.path("hf_cache"),
         gpu=CUDA,
         # Stages that need the network run on the submitting host.
@@ -66,6 +68,9 @@ def local_data():
 
 
 or_stop(load_modules, SITE.modules)
+if SITE.modules:  # they may have set the search paths anew
+    prepend("PATH", Path(sys.executable).parent)
+    prepend("PYTHONPATH", workflow.basedir)
 if workflow.is_main_process:
     # Jobs know by it which attempts at a stage belong to this start of the workflow.
     os.environ.update({attempts.INVOCATION: uuid.uuid4().hex[:12]})
@@ -83,6 +88,7 @@ container: str(IMAGE)
 # A training stage that is longer than a job goes on in the next one; what cannot succeed gives up
 # long before (rllr.attempts).
 RETRIES = 50
+UNBEGUN = {}
 
 
 def attempts_folder(name, wildcards):
@@ -114,9 +120,21 @@ def restarts(job):
     if not workflow.is_main_process:
         return 0
     folder = attempts_folder(job.rule.name, job.wildcards)
-    if folder and attempts.hopeless(folder, os.environ[attempts.INVOCATION]):
+    if folder and (
+        attempts.hopeless(folder, os.environ[attempts.INVOCATION])
+        or never_began(folder)
+    ):
         return 0
     return job.rule.restart_times
+
+
+def never_began(folder):
+    """Whether two jobs in a row ended before their attempt began (refused by the cluster, or by a
+    node without Apptainer): called once for each job that failed."""
+    count = len(attempts.read_attempts(folder))
+    before, failures = UNBEGUN.get(folder, (0, 0))
+    UNBEGUN[folder] = (count, failures + 1 if count == before else 0)
+    return UNBEGUN[folder][1] >= 2
 
 
 # Snakemake asks a job how often it may be restarted; its rule alone cannot know.
@@ -143,8 +161,9 @@ RESOURCES = (
     "gpu",
     "gpu_model",
     "gres",
+    "nodes",
 )
-LIMITS = {}
+OFFERS = {}
 
 
 def compute(kind):
@@ -158,20 +177,19 @@ def compute(kind):
 
 def wanted(kind, wildcards):
     folder = attempts_folder(RULE_OF[kind], wildcards)
-    ends = attempts.out_of_memory_ends(folder)
+    too_little = attempts.too_little_memory(folder)
     name = stage_name(wildcards)
-    found = stage_resources(PROJECT, SITE, wildcards.model, kind, name, ends)
+    found = stage_resources(PROJECT, SITE, wildcards.model, kind, name, too_little)
     if on_slurm():
-        return submission(SITE, found, limits())
-    return {"mem_mb": found["mem_mb"]}
+        return submission(SITE, found, offers())
+    return {"mem_mb": found["grown_mb"]}
 
 
-def limits():
-    """Run time limits of the cluster's partitions, looked at once, by the host that submits."""
-    if workflow.is_main_process and not LIMITS:
-        offers = or_stop(partitions)
-        LIMITS.update({name: offer.minutes for name, offer in offers.items()})
-    return LIMITS
+def offers():
+    """What the cluster's partitions offer; looked at once, by the host that submits."""
+    if workflow.is_main_process and not OFFERS:
+        OFFERS.update(or_stop(partitions))
+    return OFFERS
 
 
 def cpus(kind):
@@ -189,7 +207,7 @@ def wanted_cpus(kind, wildcards):
 def prepare_run():
     """Check the cluster, and take over what an earlier, killed Snakemake left."""
     if in_containers():
-        check_image(IMAGE)
+        check_image(IMAGE, CUDA)
     if on_slurm():
         jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
         status = workflow.executor_settings.status_command
@@ -197,7 +215,7 @@ def prepare_run():
     if take_over():
         print("planning anew", flush=True)
         workflow.persistence.unlock()
-        os.execv(sys.executable, [sys.executable, *sys.argv])
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def take_over():
