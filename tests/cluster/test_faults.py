@@ -102,6 +102,11 @@ class Disturbed:
         (line,) = [line for line in queue.splitlines() if f"rule_{rule}_" in line]
         return line.split()[0]
 
+    def logged(self, text: str) -> bool:
+        """Whether a program of the run has said this."""
+        logs = self.workspace.path("logs").rglob("*.log")
+        return any(text in path.read_text() for path in logs)
+
     @property
     def submissions(self) -> int:
         """Jobs that Snakemake submitted for the stage itself."""
@@ -146,8 +151,7 @@ def run_out_of_memory(run: Disturbed) -> None:
 def reach_the_time_limit(run: Disturbed) -> None:
     """A limit that the stage does not fit in: it stops by itself and goes on in another job."""
     run.finish(run.start())
-    logs = run.workspace.path("logs").rglob("*.log")
-    assert any("stopped after step" in path.read_text() for path in logs)
+    assert run.logged("stopped after step")
 
 
 def lower_the_time_limit(run: Disturbed) -> None:
@@ -170,6 +174,7 @@ def requeue(run: Disturbed) -> None:
     run.wait_for_checkpoint()
     _run("scontrol", "requeue", run.job())
     run.finish(process)
+    assert run.logged("attempt 2 (SLURM job")
 
 
 def restart_slurmd(run: Disturbed) -> None:
@@ -205,7 +210,11 @@ FAULTS: dict[str, tuple[Callable[[Disturbed], None], dict[str, object]]] = {
     "Snakemake killed and started again": (kill_snakemake, {}),
 }
 # How many jobs a stage takes at least, where a fault means more than one submission.
-RESUBMITTED = {"kill -9 of the program", "out of memory", "time limit", "scancel"}
+RESUBMITTED = {*FAULTS} - {
+    "scontrol requeue",
+    "slurmd restarted",
+    "Snakemake killed and started again",
+}
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +249,7 @@ def test_the_end_is_that_of_an_undisturbed_run(
     tmp_path: Path,
 ) -> None:
     disturb, resources = FAULTS[fault]
-    declared, config = STAGES[stage], LONG if fault == "time limit" else SHORT
+    declared, config = STAGES[stage], LONG if fault.startswith("time limit") else SHORT
     source = undisturbed(config)
     workspace = copy_without(source, declared, tmp_path, config, resources)
     run = Disturbed(workspace, declared)
