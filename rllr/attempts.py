@@ -266,6 +266,9 @@ def _cause(end: Path, code: int, memory_mb: int | None, oom_kill: bool) -> str:
 
 
 def _announce(folder: Path, attempt: Attempt) -> None:
+    """Say what comes next; a mistake was said already, and is the user's turn."""
+    if str(attempt.end).startswith(MISTAKE):
+        return
     reason = hopeless(folder, attempt.invocation)
     outlook = f"not tried again: {reason}" if reason else "it can go on from its last checkpoint"
     print(f"{folder}: this attempt ended by: {attempt.end}; {outlook}", flush=True)
