@@ -40,7 +40,7 @@ SHORT = {
     },
 }
 # Stages that do not fit into SLURM's shortest limit, a minute.
-STEPS = {"sft": {"epochs": 10}, "reward": {"epochs": 12}, "ppo": {"steps": 180}}
+STEPS = {"sft": {"epochs": 20}, "reward": {"epochs": 20}, "ppo": {"steps": 280}}
 LONG = {
     **SHORT,
     "run": "long",
