@@ -201,7 +201,7 @@ def kill_snakemake(run: Disturbed) -> None:
 
 FAULTS: dict[str, tuple[Callable[[Disturbed], None], dict[str, object]]] = {
     "kill -9 of the program": (kill_the_program, {}),
-    "out of memory": (run_out_of_memory, {"mem_mb": 450}),
+    "out of memory": (run_out_of_memory, {"mem_mb": 380}),
     "time limit": (reach_the_time_limit, {"runtime": 1}),
     "time limit, lowered while running": (lower_the_time_limit, {}),
     "scancel": (cancel, {}),
