@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -47,7 +47,6 @@ LONG = {
     "training": {k: {**v, **STEPS.get(k, {})} for k, v in SHORT["training"].items()},
 }
 ROW = "| {} | {} | {} | {:.0f} s |"
-RESULTS: dict[tuple[str, str], str] = {}
 
 
 @dataclass(frozen=True)
@@ -232,14 +231,6 @@ def undisturbed(
     return lambda config: make(str(config["run"]))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _table() -> Iterator[None]:
-    yield
-    path = os.environ.get("FAULTS_TABLE")
-    if path and RESULTS:
-        write_table(Path(path))
-
-
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_end_is_that_of_an_undisturbed_run(
@@ -259,7 +250,9 @@ def test_the_end_is_that_of_an_undisturbed_run(
     assert outcome(workspace, declared) == outcome(source, declared)
     assert not (run.folder / "checkpoints").exists()
     assert run.submissions > 1 or fault not in RESUBMITTED
-    RESULTS[fault, stage] = ROW.format(fault, stage, run.submissions, seconds)
+    if path := os.environ.get("FAULTS_TABLE"):
+        row = ROW.format(fault, stage, run.submissions, seconds)
+        write_row(Path(path), (fault, stage), row)
 
 
 def copy_without(
@@ -304,13 +297,13 @@ for byte, with those of an undisturbed run. A row is here only if they were equa
 """
 
 
-def write_table(path: Path) -> None:
-    """Markdown of what was seen; rows of other sessions stay."""
+def write_row(path: Path, key: tuple[str, str], row: str) -> None:
+    """Add what was seen to the table; other rows stay, of other sessions too."""
     rows: dict[tuple[str, str], str] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         cells = tuple(cell.strip() for cell in line.split("|")[1:3])
         if len(cells) == 2 and cells[0] in FAULTS:
             rows[cells[0], cells[1]] = line
-    rows |= RESULTS
+    rows[key] = row
     ordered = [rows[key] for key in itertools.product(FAULTS, STAGES) if key in rows]
     path.write_text(HEAD + "".join(f"{row}\n" for row in ordered), encoding="utf-8")
