@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from getpass import getuser
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ def check_site(site: Site, wanted: Iterable[Mapping[str, Any]], status_command: 
     faults = [
         *_folder_faults(site),
         *_partition_faults(site, offers),
+        *_account_faults(site),
         *_status_faults(status_command),
     ]
     jobs = list(wanted)
@@ -138,6 +140,20 @@ def _partition_faults(site: Site, offers: Mapping[str, Partition]) -> list[str]:
         elif name is None and "" not in offers:
             faults.append(f"partitions.{kind}: not set, and the cluster has no default partition")
     return faults
+
+
+def _account_faults(site: Site) -> list[str]:
+    """Whether the account is one of the user's, where the cluster keeps a list of them."""
+    if site.account is None or shutil.which("sacctmgr") is None:
+        return []
+    listing = ("sacctmgr", "-n", "-P", "list", "assoc", f"user={getuser()}", "format=account")
+    try:
+        names = set(query(*listing).split())
+    except RllrError:  # no accounting database
+        return []
+    if not names or site.account.lower() in names:
+        return []
+    return [f"account: {site.account!r} is none of yours ({', '.join(sorted(names))})"]
 
 
 def _status_faults(status_command: str) -> list[str]:

@@ -25,7 +25,7 @@ def refused(workspace: Workspace) -> str:
     [
         ({"image": "not/there.sif"}, "image: no file not/there.sif; build it"),
         ({"partitions": {"cpu": "nowhere"}}, "no partition 'nowhere'; there are "),
-        ({"account": "nobody"}, "sbatch --test-only -Anobody"),
+        ({"account": "nobody"}, "account: 'nobody' is none of yours"),
         ({"hf_cache": "/not/there"}, "hf_cache: no folder /not/there"),
         ({"resources": {"sft": {"mem_mb": 900_000_000}}}, "mem_mb 900000000: partition"),
         ({"modules": ["false"]}, "modules: 'false' failed"),
@@ -45,7 +45,7 @@ def test_the_papers_grid_stops_where_it_would_fetch(tmp_path: Path) -> None:
     kinds = ("sft", "sample", "reward", "policy", "predict")
     made = on_cluster(tmp_path, {}, resources=dict.fromkeys(kinds, small))
     # Outside containers: the image here is for CPUs, which would be said first.
-    flags = (*SLURM, "--sdm", "conda")
+    flags = (*SLURM, "--sdm", "env-modules")
     paper = Workspace(tmp_path, ROOT / "config/paper.yaml", flags, made.environment)
     done = paper.snakemake(check=False)
     assert done.returncode != 0 and "has been submitted" not in done.stdout
