@@ -96,10 +96,12 @@ class Disturbed:
 
     def job(self) -> str:
         """SLURM's number of the training job."""
-        queue = _run("squeue", "-h", "--me", "-t", "running", "-o", "%A %k")
+        queue = _run("squeue", "-h", "--me", "-t", "running", "-o", "%A %Z %k")
         rule = {"reward": "reward_model"}.get(self.stage.command, self.stage.command)
-        (line,) = [line for line in queue.splitlines() if f"rule_{rule}_" in line]
-        return line.split()[0]
+        jobs = [line.split() for line in queue.splitlines()]
+        here = str(self.workspace.folder)
+        (number,) = [n for n, folder, name in jobs if folder == here and f"rule_{rule}_" in name]
+        return number
 
     def logged(self, text: str) -> bool:
         """Whether a program of the run has said this."""
