@@ -71,9 +71,10 @@ check_machine() {
 
 # Under a temporary name until it is complete: an image that exists is a whole one.
 build() {
-    partial=$(mktemp -u "$out.partial-XXXXXX")
+    beside=$(mktemp -d "$out.partial-XXXXXX") # Apptainer makes the file itself
+    partial=$beside/image
     work=$(mktemp -d)
-    trap 'rm -rf "$work" "$partial"' EXIT
+    trap 'rm -rf "$work" "$beside"' EXIT
     bind_what_pip_needs
     write_build_arguments
     echo "building $out (${BOOTSTRAP:-docker}, $flavour)"

@@ -220,7 +220,9 @@ def _run_child(folder: Path, stage: Callable[[], int], attempt: Attempt, heartbe
     if not child:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.environ[END_FILE] = str(end.resolve())
-        _die_with(parent)
+        end_with_parent()
+        if os.getppid() != parent:  # it was killed just before
+            os._exit(1)
         os._exit(_status_of(stage))
     with _forwarding(child):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
@@ -295,12 +297,10 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its supervisor is killed; it would go on writing."""
+def end_with_parent() -> None:
+    """Have the kernel kill this process when its parent is killed; it would go on writing."""
     with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
         ctypes.CDLL("libc.so.6").prctl(DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 @contextmanager

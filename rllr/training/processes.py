@@ -9,7 +9,6 @@ minute later, finished or not.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rllr import interruption
+from rllr.attempts import end_with_parent
 from rllr.errors import RllrError
 from rllr.files import read_json, write_json
 from rllr.interruption import InterruptedStageError
@@ -32,7 +32,6 @@ LAUNCHED = "RLLR_LAUNCHED"
 SPECIFICATION, OUTCOME = "stage.json", "outcome.json"
 POLL_SECONDS = 0.5
 ROOT = Path(__file__).resolve().parents[2]
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
 def is_launched() -> bool:
@@ -88,12 +87,6 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
                 for process in _children(launcher.pid):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(process, signal.Signals[asked])
-
-
-def end_with_parent() -> None:
-    """Have the kernel kill this process when its parent is killed; it would go on writing."""
-    with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
-        ctypes.CDLL("libc.so.6").prctl(DIE_WITH_PARENT, signal.SIGKILL)
 
 
 def _children(process: int) -> list[int]:

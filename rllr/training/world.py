@@ -14,8 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from rllr.attempts import end_with_parent
 from rllr.errors import RllrError
-from rllr.training.processes import end_with_parent
 
 # What torchrun and accelerate tell each process.
 SIZE = "WORLD_SIZE"
