@@ -141,6 +141,17 @@ def never_began(folder):
 SnakemakeJob.restart_times = property(restarts)
 
 
+def register(job, external_jobid=None):
+    """Mark the outputs of a job that begins, with the cluster's number of it."""
+    workflow.persistence.started(job, external_jobid or os.environ.get("SLURM_JOB_ID"))
+
+
+if not workflow.is_main_process:
+    # The Snakemake inside a cluster's job marks the outputs anew, by default without the number.
+    # A later run could not tell then whose they are (`take_over`).
+    SnakemakeJob.register = register
+
+
 # --- resources ----------------------------------------------------------------------------------
 
 RULE_OF = {
@@ -215,6 +226,7 @@ def prepare_run():
     if take_over():
         print("planning anew", flush=True)
         workflow.persistence.unlock()
+        os.chdir(workflow.rundir)  # where the command was typed
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
