@@ -129,10 +129,20 @@ class TokenizerConfig(Strict):
     control: list[str] = Field(default=[], description="further tokens that text can never become")
 
 
+Published = Annotated[
+    Literal["native", "chatglm", "baichuan"],
+    Field(description="layout of the published files; others than native are converted"),
+]
+
+
 class TinySource(Strict):
-    """A small random-weight model of a real architecture, pretrained on the run's own data."""
+    """A small random-weight model of a real architecture, pretrained on the run's own data.
+
+    With a layout of its own it is written as published, then fetched and converted like one.
+    """
 
     kind: Literal["tiny"]
+    layout: Published = "native"
     hidden_size: Positive
     intermediate_size: Positive
     layers: Positive
@@ -163,6 +173,7 @@ class HubSource(Strict):
         pattern=r"^[0-9a-f]{40}$", description="the commit, 40 hex digits; null: not pinned"
     )
     gated: bool = Field(False, description="whether fetching it needs a token")
+    layout: Published = "native"
     eos: str = Field("</s>", description="the control token that ends a response")
     pad: str = Field("<unk>", description="the control token that fills up a batch")
 
@@ -178,6 +189,8 @@ class ModelConfig(Strict):
         1, description="processes of a training job, each on a GPU of its own (or on its CPUs)"
     )
     size: Rate | None = Field(None, description="billions of parameters; resources follow from it")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the frozen base's weights")
+    licence: str | None = Field(None, description="name of the weights' licence, for the docs")
     lora_targets: list[str] = Field(min_length=1)
     prompt: list[Segment]
     stages: dict[str, dict[str, float | int | str]] = Field(
