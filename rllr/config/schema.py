@@ -488,6 +488,9 @@ class RunConfig(Strict):
     run: Key
     results_dir: str = "results"
     models_dir: str = "results/models"
+    allow_unpinned: bool = Field(
+        False, description="fetch what is current of a source without a pinned commit"
+    )
     models: list[Key] = Field(min_length=1)
     tasks: list[Key] = Field(min_length=1)
     train_tasks: list[Key] | None = None

@@ -1,0 +1,216 @@
+"""Fetching a published model's files, from the hub or from a folder, into a folder of their own.
+
+A file appears under its name when all of it is there and verified: size and SHA-256 of an LFS file,
+size and git blob id of any other. Until then it lies in `.partial/`, from where a later call goes
+on. What is there already is verified anew, and read again where it is damaged.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from rllr import hub
+from rllr.config.schema import HubSource
+from rllr.errors import RllrError
+from rllr.files import sha256
+from rllr.models.progress import Progress, Say, Watched, human
+from rllr.models.published import PublishedFile, check_shards, fault, is_published, select
+
+PARTIAL = ".partial"
+# Conversion writes all files a second time, beside the first.
+CONVERTED_COPY = 1.0
+
+# Appends to the stream what is missing of a file of which it holds so many bytes.
+Read = Callable[[PublishedFile, IO[bytes], int], None]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where files come from: name, facts for a manifest, what it holds, and how it is read."""
+
+    name: str
+    facts: dict[str, Any]
+    files: list[PublishedFile]
+    read: Read
+
+
+def fetch(
+    source: HubSource | Path, to: Path, *, allow_unpinned: bool = False, say: Say | None = None
+) -> dict[str, Any]:
+    """Fetch a model's files into the folder `to`, which is fetch's own; return a manifest's facts.
+
+    `source` is a repository of the hub, or a folder with the same files. Goes on where an earlier
+    call was killed. Facts: `fetched` (`repo` and the `commit`, or the `folder`), `bytes`, and
+    `files`, each with its `size` and `sha256`. `say` takes lines on progress (default: print).
+
+    Raises RllrError for an unpinned source (unless allowed), a token that is missing or has no
+    access, a model or commit that is gone, no connection, too small a disk, files that are missing
+    or are not what was published. None of these leaves a damaged file under its own name.
+    """
+    say = say or _print
+    if isinstance(source, Path):
+        origin = _folder_origin(source)
+    else:
+        origin = _hub_origin(source, allow_unpinned)
+    files = select(origin.files, origin.name)
+    try:
+        _fetch_files(origin, files, to, say)
+    except OSError as error:
+        raise RllrError(_write_fault(to, error)) from error
+    check_shards(to, files, origin.name)
+    size = sum(file.size for file in files)
+    say(f"fetch {origin.name}: {len(files)} files of {human(size)} are there and verified")
+    facts = {file.name: {"size": file.size, "sha256": _sha256(to, file)} for file in files}
+    return {"fetched": origin.facts, "bytes": size, "files": facts}
+
+
+def check_pinned(source: HubSource, allow_unpinned: bool) -> None:
+    """RllrError for a source without a commit, unless the run allows it."""
+    if source.revision is None and not allow_unpinned:
+        raise RllrError(
+            f"{source.repo} is not pinned (source.revision: null): write its commit into the "
+            "model's file with `python -m rllr pin --config CONFIG`, or set `allow_unpinned: true` "
+            "in the configuration to take whatever is current"
+        )
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+# --- origins -------------------------------------------------------------------------------------
+
+
+def _hub_origin(source: HubSource, allow_unpinned: bool) -> Origin:
+    check_pinned(source, allow_unpinned)
+    found = hub.listing(source.repo, source.revision)
+    if (source.gated or found.gated) and not hub.token():
+        raise RllrError(
+            f"{source.repo} is gated: accept its licence at {hub.endpoint()}/{source.repo}, make a "
+            f"token with read access there, and set {hub.TOKEN} in the environment"
+        )
+
+    def read(file: PublishedFile, stream: IO[bytes], have: int) -> None:
+        hub.download(source.repo, found.commit, file, stream, have)
+
+    facts = {"repo": source.repo, "commit": found.commit, "pinned": source.revision is not None}
+    return Origin(f"{source.repo} at {found.commit[:12]}", facts, found.files, read)
+
+
+def _folder_origin(folder: Path) -> Origin:
+    if not folder.is_dir():
+        raise RllrError(f"{folder}: no such folder of a published model")
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    files = [
+        PublishedFile(path.name, path.stat().st_size, sha256=sha256(path))
+        for path in paths
+        if is_published(path.name)
+    ]
+
+    def read(file: PublishedFile, stream: IO[bytes], have: int) -> None:
+        with (folder / file.name).open("rb") as original:
+            original.seek(have)
+            shutil.copyfileobj(original, stream)
+
+    return Origin(str(folder), {"folder": str(folder)}, files, read)
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def _fetch_files(origin: Origin, files: Sequence[PublishedFile], to: Path, say: Say) -> None:
+    (to / PARTIAL).mkdir(parents=True, exist_ok=True)
+    _remove_others(to, files)
+    missing = [file for file in files if not _is_there(to, file, say)]
+    have = sum(_partial_size(to, file) for file in missing)
+    progress = Progress(origin.name, sum(file.size for file in missing), have, say)
+    _check_disk(to, progress.total - have, sum(file.size for file in files))
+    if missing:
+        say(
+            f"fetch {origin.name}: {human(progress.total)} to fetch (files: {len(missing)}), "
+            f"{human(have)} of them there already"
+        )
+    for file in missing:
+        _fetch_file(origin, file, to, progress)
+    shutil.rmtree(to / PARTIAL)
+
+
+def _remove_others(to: Path, files: Sequence[PublishedFile]) -> None:
+    """Remove what an earlier call fetched that is not part of this one: another commit's files."""
+    kept = {to / file.name for file in files} | {_partial(to, file) for file in files}
+    fetched = [path for path in to.iterdir() if is_published(path.name)]
+    for path in {*fetched, *(to / PARTIAL).iterdir()} - kept:
+        path.unlink()
+
+
+def _is_there(to: Path, file: PublishedFile, say: Say) -> bool:
+    path = to / file.name
+    if not path.exists():
+        return False
+    wrong = fault(path, file)
+    if wrong:
+        say(f"{path}: damaged ({wrong}); fetching it again")
+        path.unlink()
+    return wrong is None
+
+
+def _partial(to: Path, file: PublishedFile) -> Path:
+    """Where a file lies until it is whole; its name carries what identifies the content."""
+    return to / PARTIAL / f"{file.name}.{file.digest[:16]}"
+
+
+def _partial_size(to: Path, file: PublishedFile) -> int:
+    """How much of a file is there already; more than all of it is not part of it, and goes."""
+    path = _partial(to, file)
+    size = path.stat().st_size if path.exists() else 0
+    if size > file.size:
+        path.unlink()
+    return size if size <= file.size else 0
+
+
+def _fetch_file(origin: Origin, file: PublishedFile, to: Path, progress: Progress) -> None:
+    path = _partial(to, file)
+    with Watched(path, progress) as stream:
+        origin.read(file, stream, stream.tell())
+    wrong = fault(path, file)
+    if wrong:
+        path.unlink()
+        raise RllrError(
+            f"{origin.name}: {file.name} is not what was published ({wrong}); what was read of it "
+            "is deleted. Run it again; if that does not help, look for a proxy or a mirror that "
+            "changes files, and for a damaged disk"
+        )
+    path.replace(to / file.name)
+
+
+def _sha256(to: Path, file: PublishedFile) -> str:
+    return file.sha256 or sha256(to / file.name)
+
+
+# --- disk ----------------------------------------------------------------------------------------
+
+
+def _check_disk(to: Path, missing: int, total: int) -> None:
+    """RllrError unless there is room for what is missing and for the converted copy of it all."""
+    need = missing + round(CONVERTED_COPY * total)
+    free = shutil.disk_usage(to).free
+    if free < need:
+        raise RllrError(
+            f"{to}: {human(need)} are needed ({human(missing)} to fetch, the rest for the "
+            f"converted copy), {human(free)} are free; make room, or name a folder on a "
+            "larger disk as models_dir"
+        )
+
+
+def _write_fault(to: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"{to}: the disk (or your quota) is full; make room and run it again: it goes on from "
+            "where it was"
+        )
+    return f"{error.filename or to}: {error.strerror}; mend that, or name another models_dir"
