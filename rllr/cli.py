@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rllr import __version__, interruption
+from rllr.commands import add_commands
 from rllr.errors import NodeError, RllrError
 from rllr.interruption import InterruptedStageError
 
@@ -129,6 +130,7 @@ def _add_tools(commands: argparse._SubParsersAction) -> None:
         tool.set_defaults(run=run)
     check = _stage_parser(commands, "check", "validate a configuration file")
     check.set_defaults(run=_check)
+    add_commands(partial(_stage_parser, commands), _project)
     prune = _stage_parser(
         commands, "prune", "delete checkpoints and finished weights; what needs them again retrains"
     )
@@ -250,25 +252,15 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
+    from rllr.data.local import missing_files
+
     project = _project(options)
     config = project.config
     cells = len(config.models) * len(config.tasks) * len(config.methods) * len(config.seeds)
-    missing = _missing_data(project)
+    missing = missing_files(project)
     if missing:
         raise RllrError(f"data.path: no file {missing[0]} ({len(missing)} files are missing)")
     print(f"{options.config}: fine; run {config.run!r} has {cells} cells")
-
-
-def _missing_data(project: Project) -> list[Path]:
-    """Local data's files that are not there."""
-    data = project.config.data
-    if data.source != "local":
-        return []
-    names = ("train", "validation", "test")
-    paths = [
-        Path(data.path) / task / f"{name}.jsonl" for task in project.data_tasks for name in names
-    ]
-    return [path for path in paths if not path.exists()]
 
 
 def _prune(options: argparse.Namespace) -> None:

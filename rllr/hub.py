@@ -26,6 +26,10 @@ OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 ANSWER_SECONDS = 10
 
 
+class UnreachableError(RllrError):
+    """No connection to the hub, or none is wanted."""
+
+
 @dataclass(frozen=True)
 class Listing:
     """A repository at one commit (40 hex digits)."""
@@ -144,9 +148,9 @@ def _explained(repo: str, revision: str | None) -> Iterator[None]:
         code = error.response.headers.get("X-Error-Code", "")
         raise RllrError(_refusal(repo, revision, error.response.status_code, code)) from None
     except HTTPError as error:
-        raise RllrError(
-            f"{repo}: no connection to {endpoint()} ({_name(error)}); has this machine access to "
-            "the network (proxies: https_proxy)? Run it again: it goes on from where it was"
+        raise UnreachableError(
+            f"{repo}: no connection to {endpoint()} ({_name(error)}); this takes a machine with "
+            "access to the network (proxies: https_proxy)"
         ) from None
     except OSError as error:
         if error.errno is not None:
@@ -171,8 +175,8 @@ def _check_online(repo: str) -> None:
         raise _offline(repo)
 
 
-def _offline(repo: str) -> RllrError:
-    return RllrError(
+def _offline(repo: str) -> UnreachableError:
+    return UnreachableError(
         f"{repo}: not asked for, as {' or '.join(OFFLINE)} is set; unset it on a machine with "
         "access to the network, or copy a fetched models_dir here"
     )

@@ -91,9 +91,8 @@ def check_site(site: Site, wanted: Iterable[Mapping[str, Any]], status_command: 
     """
     offers = partitions()
     faults = [
-        *_folder_faults(site),
-        *_partition_faults(site, offers),
-        *_account_faults(site),
+        *folder_faults(site),
+        *account_faults(site, offers),
         *_status_faults(status_command),
     ]
     jobs = list(wanted)
@@ -102,6 +101,11 @@ def check_site(site: Site, wanted: Iterable[Mapping[str, Any]], status_command: 
     if faults:
         listed = "".join(f"\n  - {fault}" for fault in faults)
         raise RllrError(f"nothing was submitted; the cluster does not fit {SITE_FILE}:{listed}")
+
+
+def account_faults(site: Site, offers: Mapping[str, Partition]) -> list[str]:
+    """What the site file says of whom and where jobs run, and the cluster does not know."""
+    return [*_partition_faults(site, offers), *_account_faults(site)]
 
 
 def check_image(image: Path, cuda: bool) -> None:
@@ -119,7 +123,8 @@ def check_image(image: Path, cuda: bool) -> None:
         )
 
 
-def _folder_faults(site: Site) -> list[str]:
+def folder_faults(site: Site) -> list[str]:
+    """Folders that the site file names and that are not there."""
     names = {"scratch": site.path("scratch"), "hf_cache": site.path("hf_cache")}
     return [
         f"{name}: no folder {path}; create it, or name another"

@@ -38,6 +38,17 @@ def load_local(project: Project, task: str) -> tuple[dict[str, list[Example]], d
     return limit(splits, data.sizes, f"{data.seed}/{task}"), removed
 
 
+def missing_files(project: Project) -> list[Path]:
+    """Files of the run's tasks that are not there; none where its data are not local."""
+    data = project.config.data
+    if not isinstance(data, LocalData):
+        return []
+    paths = [
+        Path(data.path) / task / f"{name}.jsonl" for task in project.data_tasks for name in FILES
+    ]
+    return [path for path in paths if not path.exists()]
+
+
 def _check_ids(files: dict[str, list[Example]], folder: Path) -> None:
     seen: dict[str, str] = {}
     for name, rows in files.items():

@@ -96,7 +96,10 @@ def _hub_origin(source: HubSource, allow_unpinned: bool) -> Origin:
         )
 
     def read(file: PublishedFile, stream: IO[bytes], have: int) -> None:
-        hub.download(source.repo, found.commit, file, stream, have)
+        try:
+            hub.download(source.repo, found.commit, file, stream, have)
+        except hub.UnreachableError as error:
+            raise RllrError(f"{error}; run it again: it goes on from where it was") from None
 
     facts = {"repo": source.repo, "commit": found.commit, "pinned": source.revision is not None}
     return Origin(f"{source.repo} at {found.commit[:12]}", facts, found.files, read)

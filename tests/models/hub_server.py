@@ -8,10 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections import Counter
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import pytest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NEWER = "89abcdef0123456789abcdef0123456789abcdef"
@@ -61,6 +66,22 @@ class Hub:
             "gated": "manual" if self.gated else False,
             "siblings": [_sibling(name, content) for name, content in self.files.items()],
         }
+
+
+def serve(files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub that this process asks, without a token; no waiting between its attempts."""
+    from huggingface_hub import constants, file_download
+
+    made = Hub(files)
+    monkeypatch.setenv("HF_ENDPOINT", made.address)
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    # Read when the library was imported, perhaps by an offline stage before.
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    quick = SimpleNamespace(sleep=lambda _: None, time=time.time)
+    monkeypatch.setattr(file_download, "time", quick)
+    yield made
+    made.close()
 
 
 class _Server(ThreadingHTTPServer):

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hub_server import COMMIT, NEWER, REPO, Hub
+from hub_server import COMMIT, NEWER, REPO, Hub, serve
 
 from rllr.config.schema import HubSource
 from rllr.errors import RllrError
@@ -53,19 +53,7 @@ TAKEN = {"config.json", "generation_config.json", "tokenizer.model", "tokenizer_
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    from huggingface_hub import constants, file_download
-
-    made = Hub(published())
-    monkeypatch.setenv("HF_ENDPOINT", made.address)
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    # Read when the library was imported, perhaps by an offline stage before.
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    # No waiting between attempts.
-    quick = SimpleNamespace(sleep=lambda _: None, time=time.time)
-    monkeypatch.setattr(file_download, "time", quick)
-    yield made
-    made.close()
+    yield from serve(published(), monkeypatch)
 
 
 def source(revision: str | None = COMMIT, *, gated: bool = False, repo: str = REPO) -> HubSource:
