@@ -94,6 +94,12 @@ def test_what_is_needed_is_fetched_verified_and_recorded(hub: Hub, tmp_path: Pat
     assert len(lines) <= 2 + 20 and not any("\r" in line for line in lines)
 
 
+def test_a_name_that_leads_elsewhere_is_not_taken(hub: Hub, tmp_path: Path) -> None:
+    hub.files["model-1/../../../elsewhere.safetensors"] = b"x"
+    fetch(source(), tmp_path / "a/b", say=quiet)
+    assert names(tmp_path / "a/b") == {*TAKEN, *SHARDS} and names(tmp_path) == {"a"}
+
+
 def test_pickles_are_taken_where_there_is_nothing_else(hub: Hub, tmp_path: Path) -> None:
     for name in (*SHARDS, INDEX):
         del hub.files[name]
