@@ -45,8 +45,13 @@ def token() -> str | None:
 
 
 def endpoint() -> str:
-    """The hub's address."""
-    return (os.environ.get(ENDPOINT) or "https://huggingface.co").rstrip("/")
+    """The hub's address: the user's, else the library's."""
+    named = os.environ.get(ENDPOINT)
+    if not named:
+        from huggingface_hub import HfApi
+
+        named = HfApi().endpoint
+    return named.rstrip("/")
 
 
 def current_commit(repo: str) -> str:

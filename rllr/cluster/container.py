@@ -26,6 +26,11 @@ PASSED = (
     "RLLR_MEMORY_MB",
     "SLURM_JOB_ID",
 )
+# What fetching needs besides; only for stages on the submitting host, never for a cluster's job.
+ONLINE = (
+    *("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
+    *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+)
 CACHES = {
     "XDG_CACHE_HOME": "cache",
     "TRITON_CACHE_DIR": "triton",
@@ -73,12 +78,14 @@ def environment(
     *,
     gpu: bool = False,
     network: bool = True,
+    online: bool = False,
     facts: Mapping[str, str | None] | None = None,
 ) -> dict[str, str]:
     """Apptainer's settings as environment variables; makes the caches' folders in `scratch`.
 
     `code` is the folder that holds the package; `folders` are written by jobs; `facts` are further
-    variables for the programs inside. Raises RllrError when scratch cannot be written.
+    variables for the programs inside. Without `network` there is only a loopback; `online` passes
+    the user's access to the hub on, token included. Raises RllrError when scratch cannot be written.
     """
     package = code / "rllr"
     binds = [f"{package}:{package}:ro", f"{_make_scratch(scratch)}:{SCRATCH}"]
@@ -92,9 +99,9 @@ def environment(
         "PYTHONPATH": str(code),
         "TMPDIR": SCRATCH,
         "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
         **{name: f"{SCRATCH}/{folder}" for name, folder in CACHES.items()},
         **{name: os.environ.get(name) for name in PASSED},
+        **({name: os.environ.get(name) for name in ONLINE} if online else {"HF_HUB_OFFLINE": "1"}),
         **(facts or {}),
     }
     if hf_cache:
@@ -119,7 +126,7 @@ def scratch_folder(named: Path, *, on_node: bool) -> Path:
 
 def enter(settings: Mapping[str, str]) -> None:
     """Put `environment`'s settings into this process, without what an outer job had passed on."""
-    for name in PASSED:
+    for name in (*PASSED, *ONLINE):
         os.environ.pop(f"{INSIDE}{name}", None)
     os.environ.update(settings)
 

@@ -228,6 +228,19 @@ def test_gpus_and_a_cut_network_are_asked_for(
     assert wanted.items() <= found.items() and "APPTAINERENV_C" not in found
 
 
+def test_the_token_is_for_stages_on_the_submitting_host_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    found = seen(tmp_path, monkeypatch, online=True)
+    assert found["APPTAINERENV_HF_TOKEN"] == "secret"
+    assert "APPTAINERENV_HF_HUB_OFFLINE" not in found
+    monkeypatch.setattr(container.os, "environ", {**os.environ, **found})
+    container.enter(seen(tmp_path, monkeypatch, network=False))
+    assert "APPTAINERENV_HF_TOKEN" not in container.os.environ
+
+
 def test_a_scratch_folder_that_cannot_be_made_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ def enter_containers():
         gpu=CUDA,
         # Stages that need the network run on the submitting host.
         network=SITE.network == "host" or workflow.is_main_process,
+        online=workflow.is_main_process and bool(models_from("hub")),
         facts={"RLLR_COMMIT": commit()},
     )
     apptainer.enter(settings)
