@@ -85,7 +85,8 @@ def environment(
 
     `code` is the folder that holds the package; `folders` are written by jobs; `facts` are further
     variables for the programs inside. Without `network` there is only a loopback; `online` passes
-    the user's access to the hub on, token included. Raises RllrError when scratch cannot be written.
+    the user's access to the hub on, token included. Raises RllrError when scratch cannot be
+    written.
     """
     package = code / "rllr"
     binds = [f"{package}:{package}:ro", f"{_make_scratch(scratch)}:{SCRATCH}"]
