@@ -55,8 +55,8 @@ class Family:
     pad: str = "<unk>"
 
 
-# By `source.layout`. Of the ChatGLM3 vocabulary nothing user-defined is published; runs of spaces
-# here keep both tiny models on the path that such pieces take.
+# By `source.layout`. `found` of ChatGLM3 is no published list: it keeps the tiny model, too, on the
+# path that such pieces take.
 FAMILIES = {
     "chatglm": Family(
         appended=(

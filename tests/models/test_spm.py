@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer, sentencepiece_model_pb2
 
-from rllr.config.schema import TokenizerConfig
+from rllr.config.load import CONFIG_DIR, read_yaml
+from rllr.config.schema import ModelConfig, TokenizerConfig
 from rllr.errors import RllrError
 from rllr.layout import TOKENIZER
 from rllr.models.load import load_tokenizer
+from rllr.models.prompts import PromptBuilder
 from rllr.models.spm import FAMILIES, SPACE, convert_tokenizer
 from rllr.models.spm_train import train_sentencepiece
 from rllr.models.tokenizers import TextEncoder
@@ -225,13 +227,20 @@ def test_broken_files_are_named(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / TOKENIZER).exists()
 
 
-GOLDEN = {
-    "chatglm": [(" 你好", [36474, 54591]), ("\n 你好", [30910, 13, 36474, 54591])],
-    "baichuan": [("你是谁", [92067]), ("你好呀", [16829, 94278])],
-}
-GOLDEN_CONTROL = {
-    "chatglm": {"[MASK]": 64789, "[gMASK]": 64790, "<sop>": 64792, "<|observation|>": 64797},
-    "baichuan": {"<reserved_106>": 195, "<reserved_107>": 196},
+# Per layout: texts, control tokens, and a model file with its prompt of a question.
+GOLDEN: dict[str, tuple[dict[str, list[int]], dict[str, int], str, tuple[str, list[int]]]] = {
+    "chatglm": (
+        {"\n 你好": [30910, 13, 36474, 54591]},
+        {"[MASK]": 64789, "[gMASK]": 64790, "<sop>": 64792, "<|observation|>": 64797},
+        "chatglm3-6b",
+        ("你好", [64795, 30910, 13, 36474, 54591, 64796]),
+    ),
+    "baichuan": (
+        {"你是谁": [92067]},
+        {"<reserved_106>": 195, "<reserved_107>": 196},
+        "baichuan2-7b",
+        ("你好呀", [195, 16829, 94278, 196]),
+    ),
 }
 
 
@@ -241,10 +250,13 @@ def test_golden_ids_of_the_real_tokenizers(layout: str, tmp_path: Path) -> None:
     path = Path(os.environ.get("RLLR_TOKENIZERS", "")) / layout / "tokenizer.model"
     if "RLLR_TOKENIZERS" not in os.environ or not path.exists():
         pytest.skip(f"no {layout}/tokenizer.model in the folder that RLLR_TOKENIZERS names")
+    texts, control, model, (question, turn) = GOLDEN[layout]
     convert_tokenizer(path, tmp_path, layout)
-    encoder = TextEncoder(tmp_path)
-    for text, ids in GOLDEN[layout]:
-        given = text if text.startswith(" ") else encoder.prefix + text
-        assert encoder.encode(given) == ids
-    for token, number in GOLDEN_CONTROL[layout].items():
-        assert encoder.control(token) == number
+    raw = read_yaml(CONFIG_DIR / f"models/{model}.yaml")
+    builder = PromptBuilder(ModelConfig.model_validate(raw), tmp_path, 1000)
+    encoder = builder.encoder
+    for text, ids in texts.items():
+        assert encoder.encode(encoder.prefix + text) == ids
+    assert {token: encoder.control(token) for token in control} == control
+    made = [*builder.before, *encoder.encode(builder.lead + question), *builder.after]
+    assert made[-len(turn) :] == turn
