@@ -85,12 +85,13 @@ def write_tokenizer(tokenizer: Tokenizer, names: dict[str, str], folder: Path) -
 
 def _without_prefix(path: Path) -> tuple[Tokenizer, str]:
     """The tokenizer without the space that it puts before every text, and that space, or ""."""
-    state = json.loads(path.read_text(encoding="utf-8"))
-    added = [_drop(state, "normalizer", "Prepend"), _never(state, "pre_tokenizer")]
-    if any(added):
-        _drop(state, "decoder", "Strip")
-        _never(state, "decoder")
-    return Tokenizer.from_str(json.dumps(state)), " " if any(added) else ""
+    tokenizer = Tokenizer.from_file(str(path))
+    state = json.loads(tokenizer.to_str())  # older files spell some settings otherwise
+    if not any([_drop(state, "normalizer", "Prepend"), _never(state, "pre_tokenizer")]):
+        return tokenizer, ""
+    _drop(state, "decoder", "Strip")
+    _never(state, "decoder")
+    return Tokenizer.from_str(json.dumps(state)), " "
 
 
 def _steps(part: dict[str, Any] | None) -> list[dict[str, Any]]:
