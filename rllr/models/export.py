@@ -93,6 +93,8 @@ def _write_merged(job: Job, method: str, folder: Path) -> None:
     _require_space(job, folder)
     prepare_process(job.project.config.threads.inference)
     load_trained(job, method).save_pretrained(str(folder))
+    for weights in folder.glob("*.safetensors"):  # written readable by their owner alone
+        weights.chmod((folder / "config.json").stat().st_mode)
     _write_tokenizer(job, folder)
 
 

@@ -155,6 +155,7 @@ def test_what_the_folders_hold(trained: TinyRun, tmp_path: Path) -> None:
         for n in ("adapter", "both")
     ]
     assert bases == [str(job.base.resolve()), str((tmp_path / "both" / START).resolve())]
+    assert len({path.stat().st_mode for path in files_of(tmp_path)}) == 1
     start = load_policy(tmp_path / "both" / START)
     beside = PeftModel.from_pretrained(start, str(tmp_path / "both")).merge_and_unload()
     whole = load_policy(tmp_path / "merged").state_dict()
