@@ -21,6 +21,7 @@ from rllr.interruption import InterruptedStageError
 
 if TYPE_CHECKING:
     from rllr.config.load import Project
+    from rllr.job import Job
 
 Command = Callable[..., int | None]
 
@@ -95,10 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     base.set_defaults(run=_run_base)
     for name, (what, text) in MODEL_STAGES.items():
         stage = _stage_parser(commands, name, text)
-        stage.add_argument("--model", required=True)
-        stage.add_argument("--stage", required=True, help=f"the {what}")
-        stage.add_argument("--unit", required=True, help="`mixture`, or the task trained on")
-        stage.add_argument("--seed", type=int, required=True)
+        _add_job(stage, what)
         stage.set_defaults(run=_run_model_stage, stage_name=name)
     _add_tools(commands)
     return parser
@@ -110,6 +108,13 @@ def _stage_parser(
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     parser.add_argument("--config", type=Path, required=True, help="configuration of the run")
     return parser
+
+
+def _add_job(stage: argparse.ArgumentParser, what: str) -> None:
+    stage.add_argument("--model", required=True)
+    stage.add_argument("--stage", required=True, help=f"the {what}")
+    stage.add_argument("--unit", required=True, help="`mixture`, or the task trained on")
+    stage.add_argument("--seed", type=int, required=True)
 
 
 def _add_tools(commands: argparse._SubParsersAction) -> None:
@@ -136,6 +141,15 @@ def _add_tools(commands: argparse._SubParsersAction) -> None:
     )
     prune.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
     prune.set_defaults(run=_prune)
+    export = _stage_parser(
+        commands, "export", "write a trained model as a folder that transformers and PEFT load"
+    )
+    _add_job(export, "method")
+    export.add_argument("--to", type=Path, required=True, help="a new folder")
+    export.add_argument(
+        "--adapter-only", action="store_true", help="the adapter, and the merged model it needs"
+    )
+    export.set_defaults(run=_export, stage_name="export")
     schema = commands.add_parser("schema", help="write the JSON schemas of the configuration")
     schema.add_argument("--to", type=Path, default=Path("config/schema"))
     schema.set_defaults(run=_schema)
@@ -173,6 +187,17 @@ def _run_base(options: argparse.Namespace) -> int:
 
 def _run_model_stage(options: argparse.Namespace) -> int:
     from rllr import stages
+
+    job = _job(options)
+    run = partial(getattr(stages, options.stage_name), job, options.stage)
+    folder = stages.attempts_folder(job, options.stage_name, options.stage)
+    if folder is None:
+        return _status(run)
+    return _supervised(folder, run, stages.settings_of(job, options.stage_name, options.stage))
+
+
+def _job(options: argparse.Namespace) -> Job:
+    """The job that a command names; every part of it is part of the run."""
     from rllr.config.schema import MIXTURE
     from rllr.job import Job
 
@@ -180,12 +205,7 @@ def _run_model_stage(options: argparse.Namespace) -> int:
     _check_name("model", options.model, project.models)
     _check_name("unit", options.unit, [MIXTURE, *project.tasks])
     _check_name("stage", options.stage, _trainable(project, options.stage_name))
-    job = Job(project, options.model, options.unit, options.seed)
-    run = partial(getattr(stages, options.stage_name), job, options.stage)
-    folder = stages.attempts_folder(job, options.stage_name, options.stage)
-    if folder is None:
-        return _status(run)
-    return _supervised(folder, run, stages.settings_of(job, options.stage_name, options.stage))
+    return Job(project, options.model, options.unit, options.seed)
 
 
 def _trainable(project: Project, stage: str) -> list[str]:
@@ -267,6 +287,13 @@ def _prune(options: argparse.Namespace) -> None:
     from rllr.prune import prune
 
     print(prune(_project(options), dry_run=options.dry_run))
+
+
+def _export(options: argparse.Namespace) -> None:
+    from rllr.models.export import export
+
+    export(_job(options), options.stage, options.to, adapter_only=options.adapter_only)
+    print(options.to)
 
 
 def _schema(options: argparse.Namespace) -> None:

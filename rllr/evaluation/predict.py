@@ -12,7 +12,6 @@ from typing import Any
 
 from rllr.artefact import artefact
 from rllr.data.examples import read_examples
-from rllr.errors import RllrError
 from rllr.evaluation.generate import generate_ids
 from rllr.files import digest, read_json, sha256, write_jsonl
 from rllr.job import Job
@@ -31,25 +30,12 @@ class Predictor:
     @cached_property
     def model(self) -> Any:
         """The policy, every adapter merged."""
-        from rllr.models.load import load_policy, prepare_process, require_device
+        from rllr.models.load import load_trained, prepare_process, require_device
 
         prepare_process(self.job.project.config.threads.inference)
-        base, device = self.job.base, self.job.config.device
+        device = self.job.config.device
         require_device(device)
-        method = self.job.project.methods[self.method]
-        if method.algorithm == "none":
-            return load_policy(base, device=device)
-        if method.start == "base":
-            return load_policy(base, self.job.trained(self.method), device)
-        return self._with_adapter(load_policy(base, self.job.trained(method.start), device))
-
-    def _with_adapter(self, start: Any) -> Any:
-        from peft import PeftModel
-
-        folder = self.job.trained(self.method)
-        if not (folder / ADAPTER).exists():
-            raise RllrError(f"{folder}: no {ADAPTER}; was it pruned? Ask for it by name to retrain")
-        return PeftModel.from_pretrained(start, str(folder)).merge_and_unload().eval()
+        return load_trained(self.job, self.method, device)
 
     @cached_property
     def inputs(self) -> list[Path]:

@@ -14,6 +14,8 @@ from rllr.layout import ADAPTER, FULL_MODEL
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from rllr.job import Job
+
 
 # From glibc's malloc.h.
 M_MXFAST = 1
@@ -117,6 +119,25 @@ def load_policy(base: Path, trained: Path | None = None, device: str = "cpu") ->
 
     model = _load(AutoModelForCausalLM, base).to(device)
     return PeftModel.from_pretrained(model, str(trained)).merge_and_unload().eval()
+
+
+def load_trained(job: Job, method: str, device: str = "cpu") -> PreTrainedModel:
+    """The model that a method trained, every adapter merged, in eval mode on `device`.
+
+    Raises RllrError where weights are missing.
+    """
+    declared = job.project.methods[method]
+    if declared.algorithm == "none":
+        return load_policy(job.base, device=device)
+    if declared.start == "base":
+        return load_policy(job.base, job.trained(method), device)
+    folder = job.trained(method)
+    if not (folder / ADAPTER).exists():
+        raise RllrError(f"{folder}: no {ADAPTER}; was it pruned? Ask for it by name to retrain")
+    from peft import PeftModel
+
+    start: Any = load_policy(job.base, job.trained(declared.start), device)
+    return PeftModel.from_pretrained(start, str(folder)).merge_and_unload().eval()
 
 
 def load_scorer(policy: PreTrainedModel, pad_id: int) -> PreTrainedModel:

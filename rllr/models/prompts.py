@@ -1,4 +1,12 @@
-"""Prompt ids, built segment by segment; the only code that turns a question into ids."""
+"""Prompt ids, built segment by segment; the only code that turns a question into ids.
+
+A space that ends the text before the question belongs to the question's first word, as within any
+text. Tokenizers that put a space before a text do so at its start and after each control token.
+
+Deviation: the released code encodes the question and the text around it as one string. Ids differ
+where a tokenizer merges across the border: a sentencepiece one does not, unless the question ends
+in spaces; BLOOM's may make one token of a full stop and the newline after it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rllr.config.schema import ModelConfig, TaskConfig
+from rllr.config.schema import ModelConfig, Segment, TaskConfig
 from rllr.errors import RllrError
 from rllr.models.tokenizers import TextEncoder
 from rllr.tasks.question import Piece, question_pieces
@@ -30,11 +38,30 @@ class PromptBuilder:
         self.eos = self.encoder.control(model.source.eos)
         self.pad = self.encoder.control(model.source.pad)
         at = next(i for i, segment in enumerate(model.prompt) if segment.question)
-        self.before = [i for s in model.prompt[:at] for i in self._segment(s.token, s.text)]
-        self.after = [i for s in model.prompt[at + 1 :] for i in self._segment(s.token, s.text)]
+        before, self.lead = self._lead(model.prompt[:at])
+        self.before = self._ids(before, begins=True)
+        self.after = self._ids(model.prompt[at + 1 :], begins=False)
+        self.ends_in_space = (model.prompt[-1].text or "").endswith(" ")
 
-    def _segment(self, token: str | None, text: str | None) -> list[int]:
-        return [self.encoder.control(token)] if token else self.encoder.encode(text or "")
+    def _lead(self, before: list[Segment]) -> tuple[list[Segment], str]:
+        """The segments before the question, and the space that belongs to the question, or ""."""
+        if not before or before[-1].text is None:
+            return before, self.encoder.prefix
+        text = before[-1].text
+        kept = text.removesuffix(" ")
+        return [*before[:-1], Segment(text=kept)], text[len(kept) :]
+
+    def _ids(self, segments: list[Segment], *, begins: bool) -> list[int]:
+        """Ids of segments; `begins`: a text starts here."""
+        ids: list[int] = []
+        for segment in segments:
+            if segment.token is not None:
+                ids.append(self.encoder.control(segment.token))
+            else:
+                prefix = self.encoder.prefix if begins else ""
+                ids += self.encoder.encode(prefix + (segment.text or ""))
+            begins = segment.token is not None
+        return ids
 
     def prompt(self, task: TaskConfig, example: Mapping[str, Any]) -> Prompt:
         """The prompt of an example; an over-long input is cut at its end, the instruction kept.
@@ -42,14 +69,21 @@ class PromptBuilder:
         Raises RllrError when the instruction alone is longer than the limit.
         """
         pieces = question_pieces(task, example)
-        encoded = [self.encoder.encode(piece.text) for piece in pieces]
+        texts = [self.lead + pieces[0].text, *(piece.text for piece in pieces[1:])]
+        encoded = [self.encoder.encode(text) for text in texts]
         room = self.max_tokens - len(self.before) - len(self.after)
         kept = _fit(pieces, encoded, room, task.name)
         ids = [*self.before, *(token for part in kept for token in part), *self.after]
         return Prompt(ids, cut=sum(map(len, kept)) < sum(map(len, encoded)))
 
     def response(self, text: str) -> list[int]:
-        """Ids of a response, its end-of-sequence token included."""
+        """Ids of a response, its end-of-sequence token included.
+
+        Its leading space is left out if the prompt ends in one. A tokenizer that puts a space
+        before every text keeps both, as published.
+        """
+        if self.ends_in_space and not self.encoder.prefix:
+            text = text.removeprefix(" ")
         return [*self.encoder.encode(text), self.eos]
 
     def decode(self, ids: list[int]) -> str:

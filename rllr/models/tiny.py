@@ -160,4 +160,5 @@ def _token_rows(
     names = tiny_source(config).tokenizer
     start = [encoder.control(names.bos)] if names.bos else []
     eos = encoder.control(names.eos)
-    return [{"input_ids": [*start, *encoder.encode(text), eos][:limit]} for text in documents]
+    texts = [encoder.prefix + text for text in documents]
+    return [{"input_ids": [*start, *encoder.encode(text), eos][:limit]} for text in texts]

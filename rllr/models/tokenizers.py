@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from rllr.config.schema import TokenizerConfig
 from rllr.errors import RllrError
-from rllr.files import write_json
-from rllr.layout import TOKENIZER
+from rllr.files import write_json, write_text
+from rllr.layout import TOKENIZER, TOKENIZER_CONFIG
 
 BYTES = [f"<0x{value:02X}>" for value in range(256)]
 
@@ -65,23 +66,76 @@ def _special(config: TokenizerConfig) -> list[str | None]:
 
 
 def save_tokenizer(tokenizer: Tokenizer, config: TokenizerConfig, folder: Path) -> None:
-    """Write tokenizer.json and the config by which transformers loads it unchanged."""
-    tokenizer.save(str(folder / TOKENIZER))
+    """Write a trained tokenizer with its control tokens' roles."""
     names = {"unk_token": config.unk, "pad_token": config.pad, "eos_token": config.eos}
     if config.bos:
         names["bos_token"] = config.bos
+    write_tokenizer(tokenizer, names, folder)
+
+
+def write_tokenizer(tokenizer: Tokenizer, names: dict[str, str], folder: Path) -> None:
+    """Write tokenizer.json and the config by which transformers loads it unchanged.
+
+    Under a model's own class name transformers 5 rebuilds parts of it instead of reading them.
+    """
+    write_text(folder / TOKENIZER, tokenizer.to_str(pretty=True))
     extra = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
-    write_json(folder / "tokenizer_config.json", {**names, **extra})
+    write_json(folder / TOKENIZER_CONFIG, {**names, **extra})
+
+
+def _without_prefix(path: Path) -> tuple[Tokenizer, str]:
+    """The tokenizer without the space that it puts before every text, and that space, or ""."""
+    tokenizer = Tokenizer.from_file(str(path))
+    state = json.loads(tokenizer.to_str())  # older files spell some settings otherwise
+    if not any([_drop(state, "normalizer", "Prepend"), _never(state, "pre_tokenizer")]):
+        return tokenizer, ""
+    _drop(state, "decoder", "Strip")
+    _never(state, "decoder")
+    return Tokenizer.from_str(json.dumps(state)), " "
+
+
+def _steps(part: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """What a normalizer, pre-tokenizer or decoder does, one after the other."""
+    if part is None:
+        return []
+    if part["type"] != "Sequence":
+        return [part]
+    name = next(key for key in ("normalizers", "pretokenizers", "decoders") if key in part)
+    steps: list[dict[str, Any]] = part[name]
+    return steps
+
+
+def _drop(state: dict[str, Any], part: str, kind: str) -> bool:
+    """Take steps of a kind out; whether there were any."""
+    steps = _steps(state[part])
+    kept = [step for step in steps if step["type"] != kind]
+    if len(kept) < len(steps):
+        state[part] = {"type": "Sequence", f"{part}s": kept} if kept else None
+    return len(kept) < len(steps)
+
+
+def _never(state: dict[str, Any], part: str) -> bool:
+    """Let no Metaspace step put a space before a text; whether one did."""
+    changed = False
+    for step in _steps(state[part]):
+        if step["type"] == "Metaspace" and step["prepend_scheme"] != "never":
+            step["prepend_scheme"] = "never"
+            changed = True
+    return changed
 
 
 class TextEncoder:
-    """Text to ids and back, for one model; control tokens are reached by name only."""
+    """Text to ids and back, for one model; control tokens are reached by name only.
+
+    The sentencepiece models put a space before every text that they are given. Here texts are parts
+    of one: nothing is added, and `prefix` is what belongs before the first part (a space, or "").
+    """
 
     def __init__(self, folder: Path) -> None:
         path = folder / TOKENIZER
         if not path.exists():
             raise RllrError(f"{path}: no tokenizer; was the base model built completely?")
-        self.tokenizer = Tokenizer.from_file(str(path))
+        self.tokenizer, self.prefix = _without_prefix(path)
         # Content that spells a control token ("</s>", "<|user|>") is split like any other text.
         self.tokenizer.encode_special_tokens = True
 

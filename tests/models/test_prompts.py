@@ -33,7 +33,8 @@ def test_a_prompt_is_the_models_frame_around_the_question(job: Job) -> None:
     prompt = builder.prompt(task, example(text=SHORT))
     question = prompt.ids[len(builder.before) : len(prompt.ids) - len(builder.after)]
     assert prompt.ids == [*builder.before, *question, *builder.after]
-    assert builder.encoder.decode(question) == question_text(task, example(text=SHORT))
+    text = builder.encoder.decode(question)
+    assert text == builder.lead + question_text(task, example(text=SHORT))
     assert not prompt.cut
     tokens = [segment.token for segment in job.config.prompt if segment.token]
     control = control_ids(job, job.model)

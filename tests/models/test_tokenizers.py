@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from odd_texts import CONTROL, ODD, control_ids
 from tiny_project import MODELS, TinyRun
+from tokenizers import Tokenizer
 
 from rllr.errors import RllrError
-from rllr.files import read_jsonl
+from rllr.files import read_jsonl, write_json
+from rllr.layout import TOKENIZER
 from rllr.models.load import load_tokenizer
 from rllr.models.tokenizers import TextEncoder
 
@@ -59,6 +61,49 @@ def test_frequent_words_are_few_tokens(five: TinyRun, encoder: TextEncoder) -> N
     tokens = sum(len(encoder.encode(text)) for text in texts)
     words = sum(len(text.split()) for text in texts)
     assert tokens < 3 * words
+
+
+SPACE = {"type": "Metaspace", "replacement": "\u2581"}
+METASPACE = {**SPACE, "prepend_scheme": "first", "split": False}
+OLD_METASPACE = {**SPACE, "add_prefix_space": True}
+PUBLISHED_PREFIXES = {
+    "normalizer": {
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [
+                {"type": "Prepend", "prepend": "\u2581"},
+                {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+            ],
+        },
+        "decoder": {
+            "type": "Sequence",
+            "decoders": [
+                {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "},
+                {"type": "Fuse"},
+                {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+            ],
+        },
+    },
+    "pre-tokenizer": {"pre_tokenizer": METASPACE, "decoder": METASPACE},
+    "older pre-tokenizer": {"pre_tokenizer": OLD_METASPACE, "decoder": OLD_METASPACE},
+}
+
+
+@pytest.mark.parametrize("kind", list(PUBLISHED_PREFIXES))
+def test_a_published_prefix_is_taken_off_and_told(kind: str, tmp_path: Path) -> None:
+    """Llama-2's and Mistral's files put a space before every text in one of these ways."""
+    vocabulary = {"<unk>": 0, "\u2581": 1, "a": 2, "b": 3, "\u2581a": 4}
+    model = {"type": "BPE", "vocab": vocabulary, "merges": [["\u2581", "a"]], "unk_token": "<unk>"}
+    parts = {"normalizer": None, "pre_tokenizer": None, "decoder": None, "post_processor": None}
+    write_json(
+        tmp_path / TOKENIZER,
+        {"version": "1.0", "added_tokens": [], **parts, **PUBLISHED_PREFIXES[kind], "model": model},
+    )
+    plain = Tokenizer.from_file(str(tmp_path / TOKENIZER))
+    encoder = TextEncoder(tmp_path)
+    assert plain.encode("ab a").ids == [4, 3, 4] == encoder.encode(encoder.prefix + "ab a")
+    assert encoder.encode("ab a") == [2, 3, 4]
+    assert [encoder.decode(ids) for ids in ([2, 3, 4], [4, 3])] == ["ab a", " ab"]
 
 
 def test_mistakes(encoder: TextEncoder, tmp_path: Path) -> None:
