@@ -6,6 +6,7 @@ and rotary bases not the defaults, so that a conversion which drops one of them 
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -139,8 +140,7 @@ def in_parts(state: State, count: int) -> list[State]:
     keys = list(state)
     bounds = [round(len(keys) * part / count) for part in range(count + 1)]
     return [
-        {key: state[key] for key in keys[start:end]}
-        for start, end in zip(bounds, bounds[1:], strict=False)
+        {key: state[key] for key in keys[start:end]} for start, end in itertools.pairwise(bounds)
     ]
 
 
