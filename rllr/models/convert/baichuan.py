@@ -2,7 +2,7 @@
 
 Query, key and value are one fused projection of three equal row blocks. The published output layer
 divides each of its rows by its length at every call (NormHead); the native one holds the divided
-rows, which is the same as long as it stays frozen. The division is done in fp32 and rounded once
+rows, which is the same as long as it stays frozen. The division is done in fp64 and rounded once
 to the stored type. The 7B has rotary positions, the 13B ALiBi (rllr/models/alibi.py).
 
 Deviation: `rope_theta`, which no published config.json has (it is 10000 there), is honoured, so
@@ -32,6 +32,8 @@ REQUIRED = {"hidden_act": "silu", "tie_word_embeddings": False}
 ROPE_THETA = 10000.0
 # The published config.json does not tell the two apart, but by their width.
 PUBLISHED_WIDTH = {4096: "llama", 5120: "llama_alibi"}
+# Divided at a time, for memory's sake.
+ROWS = 1 << 12
 # torch's own bound for a row of zeros.
 SMALLEST_LENGTH = 1e-12
 
@@ -54,6 +56,7 @@ def native_config(published: Published, architecture: str) -> dict[str, Any]:
         "num_attention_heads": heads,
         "num_key_value_heads": heads,
         "head_dim": width // heads,
+        "hidden_act": "silu",
         "rms_norm_eps": published.number("rms_norm_eps"),
         "max_position_embeddings": published.size(positions),
         "rope_parameters": {"rope_type": "default", "rope_theta": theta},
@@ -118,11 +121,11 @@ def convert(key: str, tensor: torch.Tensor, published: Published) -> dict[str, t
 
 
 def unit_rows(weight: torch.Tensor) -> torch.Tensor:
-    """Each row divided by its length, in fp32; the result has the type of `weight`."""
+    """Each row divided by its length, in fp64; the result has the type of `weight`."""
     import torch
 
     result = torch.empty_like(weight)
-    for rows, to in zip(weight.split(1 << 14), result.split(1 << 14), strict=True):
-        lengths = rows.float().norm(dim=1, keepdim=True).clamp_min(SMALLEST_LENGTH)
-        to.copy_(rows.float() / lengths)
+    for rows, to in zip(weight.split(ROWS), result.split(ROWS), strict=True):
+        lengths = rows.double().norm(dim=1, keepdim=True).clamp_min(SMALLEST_LENGTH)
+        to.copy_(rows.double() / lengths)
     return result

@@ -80,6 +80,7 @@ def native_config(published: Published, architecture: str) -> dict[str, Any]:
         "num_attention_heads": number,
         "num_key_value_heads": groups,
         "head_dim": published.size("kv_channels"),
+        "hidden_act": "silu",
         "rms_norm_eps": published.number("layernorm_epsilon"),
         "max_position_embeddings": published.size("seq_length"),
         "rope_parameters": {

@@ -2,7 +2,11 @@
 
 The original side (reference.py) takes rows one by one; the native side takes the converted files,
 transformers' own modules and the rows as one batch, padded on the left. Both hold one layer at a
-time, in fp32, and the output layer in slices, so that memory does not grow with the model.
+time, and the output layer in slices, so that memory does not grow with the depth of the model.
+
+Both compute in fp64, though transformers computes norms and rotary angles in fp32 all the same. In
+fp32 alone, forty layers with a few large activations come as near as 1e-5 by rounding, which leaves
+no room between noise and a fault.
 """
 
 from __future__ import annotations
@@ -89,7 +93,7 @@ def trace_native(folder: Path, rows: list[list[int]], config: dict[str, Any]) ->
     tensors = Tensors(folder)
     ids, mask = _left_padded(rows, config["pad_token_id"])
     positions = (mask.cumsum(dim=1) - 1).clamp_min(0)
-    states = tensors["model.embed_tokens.weight"][ids].float()
+    states = tensors["model.embed_tokens.weight"][ids].double()
     model = one_layer_model(config)
     norm, model.norm = model.norm, torch.nn.Identity()
     after = []
@@ -102,20 +106,20 @@ def trace_native(folder: Path, rows: list[list[int]], config: dict[str, Any]) ->
     norm.load_state_dict({"weight": tensors["model.norm.weight"]})
     last = norm(after[-1])
     slices = tensors["lm_head.weight"].split(VOCABULARY_ROWS)
-    logits = torch.cat([torch.nn.functional.linear(last, part.float()) for part in slices], dim=-1)
+    logits = torch.cat([torch.nn.functional.linear(last, part.double()) for part in slices], dim=-1)
     tensors.close()
     return Trace(after, logits)
 
 
 def one_layer_model(config: dict[str, Any]) -> Any:
-    """The native decoder in fp32 with one layer and next to no vocabulary."""
+    """The native decoder in fp64 with one layer and next to no vocabulary."""
     import torch
     from transformers import AutoConfig, AutoModel
 
-    small = {"num_hidden_layers": 1, "vocab_size": 8, "dtype": "float32"}
+    small = {"num_hidden_layers": 1, "vocab_size": 8, "dtype": "float64"}
     ids = dict.fromkeys(("pad_token_id", "bos_token_id"))
     shape = AutoConfig.for_model(**{**config, **small, **ids})
-    model = AutoModel.from_config(shape, dtype=torch.float32, **attention_arguments(config))
+    model = AutoModel.from_config(shape, dtype=torch.float64, **attention_arguments(config))
     require_attention(model)
     return model.eval()
 

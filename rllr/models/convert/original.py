@@ -107,13 +107,14 @@ def baichuan_config(native: dict[str, Any], folder: Path) -> dict[str, Any]:
         )
     copied = [
         *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
-        *("num_attention_heads", "hidden_act", "initializer_range", "rms_norm_eps"),
+        *("num_attention_heads", "rms_norm_eps"),
         *("bos_token_id", "eos_token_id", "pad_token_id"),
     ]
     published = {
         "model_type": "baichuan",
         "architectures": ["BaichuanForCausalLM"],
         **{key: native[key] for key in copied},
+        "hidden_act": "silu",
         "model_max_length": native["max_position_embeddings"],
         "tie_word_embeddings": False,
         "use_cache": True,

@@ -1,7 +1,7 @@
 """ChatGLM3 and Baichuan2 computed from their published files, for the self-check of a conversion.
 
 Written from the descriptions of the architectures, one row at a time and so without any padding or
-mask but the causal one, in fp32, a layer's weights at a time. It shares with the conversion the
+mask but the causal one, in fp64, a layer's weights at a time. It shares with the conversion the
 reading of files, and nothing else: no table of names, no configuration, no module of transformers.
 
 Sources: RoPE, https://arxiv.org/abs/2104.09864; ALiBi, https://arxiv.org/abs/2108.12409; RMSNorm,
@@ -21,7 +21,7 @@ from rllr.models.convert.checkpoint import Tensors
 if TYPE_CHECKING:
     from torch import Tensor
 
-VOCABULARY_ROWS = 1 << 14
+VOCABULARY_ROWS = 1 << 12
 
 
 class ChatGLM3:
@@ -34,16 +34,16 @@ class ChatGLM3:
 
     def embed(self, row: list[int]) -> Tensor:
         """[length, width] from token ids."""
-        return self.tensors["transformer.embedding.word_embeddings.weight"][row].float()
+        return self.tensors["transformer.embedding.word_embeddings.weight"][row].double()
 
     def layer(self, index: int) -> dict[str, Tensor]:
-        """One layer's weights in fp32."""
+        """One layer's weights."""
         names = ["input_layernorm", "self_attention.query_key_value", "self_attention.dense"]
         names += ["post_attention_layernorm", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"]
         prefix = f"transformer.encoder.layers.{index}"
-        weights = {name: self.tensors[f"{prefix}.{name}.weight"].float() for name in names}
+        weights = {name: self.tensors[f"{prefix}.{name}.weight"].double() for name in names}
         bias = self.tensors[f"{prefix}.self_attention.query_key_value.bias"]
-        return weights | {"bias": bias.float()}
+        return weights | {"bias": bias.double()}
 
     def forward(self, states: Tensor, weights: dict[str, Tensor]) -> Tensor:
         """One layer on one row, [length, width]."""
@@ -79,7 +79,7 @@ class ChatGLM3:
 
     def logits(self, states: Tensor) -> Tensor:
         """[tokens, vocabulary] from the last layer's states."""
-        norm = self.tensors["transformer.encoder.final_layernorm.weight"].float()
+        norm = self.tensors["transformer.encoder.final_layernorm.weight"].double()
         inner = rms_norm(states, norm, self.config["layernorm_epsilon"])
         return project(inner, self.tensors["transformer.output_layer.weight"])
 
@@ -95,14 +95,14 @@ class Baichuan2:
 
     def embed(self, row: list[int]) -> Tensor:
         """[length, width] from token ids."""
-        return self.tensors["model.embed_tokens.weight"][row].float()
+        return self.tensors["model.embed_tokens.weight"][row].double()
 
     def layer(self, index: int) -> dict[str, Tensor]:
-        """One layer's weights in fp32."""
+        """One layer's weights."""
         names = ["input_layernorm", "self_attn.W_pack", "self_attn.o_proj"]
         names += ["post_attention_layernorm", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]
         prefix = f"model.layers.{index}"
-        return {name: self.tensors[f"{prefix}.{name}.weight"].float() for name in names}
+        return {name: self.tensors[f"{prefix}.{name}.weight"].double() for name in names}
 
     def forward(self, states: Tensor, weights: dict[str, Tensor]) -> Tensor:
         """One layer on one row, [length, width]."""
@@ -132,7 +132,7 @@ class Baichuan2:
 
     def logits(self, states: Tensor) -> Tensor:
         """[tokens, vocabulary] from the last layer's states."""
-        norm = self.tensors["model.norm.weight"].float()
+        norm = self.tensors["model.norm.weight"].double()
         inner = rms_norm(states, norm, self.config["rms_norm_eps"])
         return project(inner, self.tensors["lm_head.weight"], unit_length=True)
 
@@ -141,8 +141,8 @@ def angles(length: int, width: int, theta: float) -> tuple[Tensor, Tensor]:
     """Cosine and sine of position * theta^(-2i/width), i < width/2: [length, width/2] each."""
     import torch
 
-    frequencies = theta ** -(torch.arange(0, width, 2).float() / width)
-    turns = torch.outer(torch.arange(length).float(), frequencies)
+    frequencies = theta ** -(torch.arange(0, width, 2).double() / width)
+    turns = torch.outer(torch.arange(length).double(), frequencies)
     return turns.cos(), turns.sin()
 
 
@@ -186,15 +186,17 @@ def silu(states: Tensor) -> Tensor:
 def project(states: Tensor, weight: Tensor, *, unit_length: bool = False) -> Tensor:
     """[tokens, vocabulary]; with `unit_length` each row of the weight is divided by its length.
 
-    The quotient is rounded to the stored type, as the original holds it in that type.
+    The quotient is rounded once to the stored type: the original holds it in that type.
     """
     import torch
 
     def logits() -> Iterator[Tensor]:
         for rows in weight.split(VOCABULARY_ROWS):
-            part = rows.float()
+            exact = rows.double()
             if unit_length:
-                part = (part / part.square().sum(dim=1, keepdim=True).sqrt()).to(rows.dtype).float()
-            yield states @ part.T
+                # A row of zeros stays one.
+                exact = exact / exact.square().sum(dim=1, keepdim=True).sqrt().clamp_min(1e-12)
+                exact = exact.to(rows.dtype).double()
+            yield states @ exact.T
 
     return torch.cat(list(logits()), dim=-1)
