@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rllr.errors import NodeError, RllrError
+from rllr.files import read_json
 from rllr.layout import ADAPTER, FULL_MODEL
+from rllr.models.alibi import attention_arguments, require_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -146,7 +148,9 @@ def load_scorer(policy: PreTrainedModel, pad_id: int) -> PreTrainedModel:
 
     config = AutoConfig.for_model(**{**policy.config.to_dict(), "num_labels": 1})
     config.pad_token_id = pad_id
-    scorer = AutoModelForSequenceClassification.from_config(config)
+    attention = attention_arguments(config.to_dict())
+    scorer = AutoModelForSequenceClassification.from_config(config, **attention)
+    require_attention(scorer)
     getattr(scorer, scorer.base_model_prefix).load_state_dict(policy.base_model.state_dict())
     return scorer
 
@@ -161,7 +165,11 @@ def load_tokenizer(folder: Path) -> Any:
 def _load(auto: Any, folder: Path) -> Any:
     if not (folder / "config.json").exists():
         raise RllrError(f"{folder}: no model here; was the stage that makes it run?")
-    return auto.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    attention = attention_arguments(read_json(folder / "config.json"))
+    offline = {"local_files_only": True, "trust_remote_code": False}
+    model = auto.from_pretrained(str(folder), **offline, **attention)
+    require_attention(model)
+    return model
 
 
 def _require_adapter(folder: Path) -> None:

@@ -8,7 +8,8 @@ text, on rationales of the SFT split and on the fixed words of prompts and respo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rllr.config.schema import ModelConfig, PretrainSettings, TinySource
 from rllr.data.examples import Example, read_examples
 from rllr.files import read_jsonl, write_json
 from rllr.layout import SUMMARY, Layout
+from rllr.models.alibi import alibi_config, attention_arguments
 from rllr.models.corpus import pretraining_documents
 from rllr.models.tokenizers import TextEncoder, save_tokenizer, train_tokenizer
 from rllr.tasks.labels import wrong_labels
@@ -98,6 +100,8 @@ def tiny_config(source: TinySource, architecture: str, vocabulary: int, ids: Any
         shape["rope_parameters"]["partial_rotary_factor"] = 0.5
     if architecture == "mistral":
         shape["sliding_window"] = None
+    if architecture == "llama_alibi":
+        return AutoConfig.for_model("llama", **(shape | alibi_config()))
     return AutoConfig.for_model(architecture, **shape)
 
 
@@ -117,14 +121,35 @@ def pretrain(
     ids = _control_ids(encoder, config)
     vocabulary = encoder.tokenizer.get_vocab_size()
     shape = tiny_config(tiny_source(config), config.architecture, vocabulary, ids)
-    model = AutoModelForCausalLM.from_config(shape)
-    losses = train_and_evaluate(_trainer(model, settings, train, held_out, to, config.device))
+    model = AutoModelForCausalLM.from_config(shape, **attention_arguments(shape.to_dict()))
+    with unit_head(model) if config.source.layout == "baichuan" else nullcontext():
+        losses = train_and_evaluate(_trainer(model, settings, train, held_out, to, config.device))
     model.save_pretrained(to, safe_serialization=True)
     tokens = int(sum(len(row["input_ids"]) for row in train) * settings.epochs)
     parameters = sum(p.numel() for p in model.parameters())
     facts = {"tokens": tokens, "parameters": parameters, "documents": len(rows)}
     write_json(to / SUMMARY, {"kind": "pretrain", **losses, **facts})
     return {**losses, **facts}
+
+
+@contextmanager
+def unit_head(model: Any) -> Iterator[None]:
+    """Divide each row of the output layer by its length at every call; then keep the quotients.
+
+    Baichuan2's NormHead: its published layout can hold no other output layer.
+    """
+    import torch
+    from torch.nn.utils import parametrize
+
+    class UnitRows(torch.nn.Module):
+        def forward(self, weight: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.normalize(weight)
+
+    parametrize.register_parametrization(model.lm_head, "weight", UnitRows())
+    try:
+        yield
+    finally:
+        parametrize.remove_parametrizations(model.lm_head, "weight", leave_parametrized=True)
 
 
 def _trainer(
