@@ -175,11 +175,11 @@ def _run_task_stage(options: argparse.Namespace) -> None:
 def _run_base(options: argparse.Namespace) -> int:
     from rllr import slices, stages
     from rllr.layout import Layout
-    from rllr.models.hub import check_fetchable
+    from rllr.models.base import check_source
 
     project = _project(options)
     _check_name("model", options.model, project.models)
-    check_fetchable(project, options.model)
+    check_source(project, options.model)
     folder = Layout(project).base(options.model)
     run = partial(stages.base, project, options.model)
     return _supervised(folder, run, slices.base(project, options.model))

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rllr.config.load import BASELINE, Project
-from rllr.config.schema import HubSource
+from rllr.config.schema import HubSource, TinySource
 from rllr.files import digest
 
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 ADAPTER = "adapter_model.safetensors"
 FULL_MODEL = "model.safetensors"
+MODEL_INDEX = "model.safetensors.index.json"
 TOKENIZER = "tokenizer.json"
+SENTENCEPIECE = "tokenizer.model"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 SAMPLES = "samples.jsonl"
@@ -59,6 +61,12 @@ class Layout:
         return (
             Path(self.project.config.models_dir) / f"{model}@{base_revision(self.project, model)}"
         )
+
+    def base_weights(self, model: str) -> Path:
+        """A base model's file of weights, or the index of its files where it came from some."""
+        source = self.project.models[model].source
+        built = isinstance(source, TinySource) and source.layout == "native"
+        return self.base(model) / (FULL_MODEL if built else MODEL_INDEX)
 
     def trained(self, model: str, stage: str, unit: str, seed: int | str) -> Path:
         """A trained stage: an adapter, or a full model."""
@@ -129,7 +137,7 @@ def base_slice(project: Project, model: str) -> dict[str, object]:
     source = project.models[model].source
     if isinstance(source, HubSource):
         return {
-            "source": source.model_dump(include={"kind", "repo", "revision"}),
+            "source": source.model_dump(include={"kind", "repo", "revision", "layout"}),
             "architecture": project.models[model].architecture,
         }
     return {

@@ -74,20 +74,31 @@ def baseline(project: Project, task: str) -> None:
 
 def base(project: Project, model: str) -> None:
     """Build one base model, or fetch it."""
-    from rllr.models.hub import check_fetchable
+    from rllr.models.base import check_source, make_base
 
-    check_fetchable(project, model)
-    _start(project, project.models[model].device)
-    from rllr.models.tiny import TRAINING_SPLITS, build_tiny
-
-    layout = Layout(project)
-    tasks = project.train_tasks
-    inputs = [layout.data(task) / f"{split}.jsonl" for task in tasks for split in TRAINING_SPLITS]
-    inputs += [layout.rationales(task) / "sft.jsonl" for task in tasks]
+    check_source(project, model)
+    folder = Layout(project).base(model)
+    inputs = _start_base(project, model)
     with artefact(
-        layout.base(model) / MANIFEST, "base", slices.base(project, model), seed=0, inputs=inputs
+        folder / MANIFEST, "base", slices.base(project, model), seed=0, inputs=inputs
     ) as notes:
-        notes.update(build_tiny(project, model))
+        notes.update(make_base(project, model))
+
+
+def _start_base(project: Project, model: str) -> list[Path]:
+    """Prepare the process for a tiny model's pretraining; the run's files that it reads.
+
+    Fetching needs the network and no GPU.
+    """
+    config = project.models[model]
+    if config.source.kind == "hub":
+        return []
+    _start(project, config.device)
+    from rllr.models.tiny import TRAINING_SPLITS
+
+    layout, tasks = Layout(project), project.train_tasks
+    inputs = [layout.data(task) / f"{split}.jsonl" for task in tasks for split in TRAINING_SPLITS]
+    return inputs + [layout.rationales(task) / "sft.jsonl" for task in tasks]
 
 
 def sft(job: Job, method: str) -> None:

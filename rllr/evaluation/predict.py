@@ -46,7 +46,8 @@ class Predictor:
         found = [
             path for f in folders for name in (ADAPTER, FULL_MODEL) if (path := f / name).exists()
         ]
-        return [self.job.base / FULL_MODEL, self.job.base / TOKENIZER, *found]
+        base = sorted(self.job.base.glob("*.safetensors"))
+        return [*base, self.job.base / TOKENIZER, *found]
 
     @cached_property
     def weights_hash(self) -> str:

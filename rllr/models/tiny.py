@@ -17,7 +17,7 @@ from rllr.config.load import Project
 from rllr.config.schema import ModelConfig, PretrainSettings, TinySource
 from rllr.data.examples import Example, read_examples
 from rllr.files import read_jsonl, write_json
-from rllr.layout import SUMMARY, Layout
+from rllr.layout import SENTENCEPIECE, SUMMARY, Layout
 from rllr.models.alibi import alibi_config, attention_arguments
 from rllr.models.corpus import pretraining_documents
 from rllr.models.tokenizers import TextEncoder, save_tokenizer, train_tokenizer
@@ -31,10 +31,9 @@ FRAME_REPEATS = 500
 TRAINING_SPLITS = ("sft", "rm", "rl")
 
 
-def build_tiny(project: Project, model: str) -> dict[str, Any]:
-    """Train the tokenizer, then the model, into the base model's folder; return facts."""
+def build_tiny(project: Project, model: str, to: Path) -> dict[str, Any]:
+    """Train the tokenizer, then the model, into the folder `to`; return facts."""
     layout = Layout(project)
-    to = layout.base(model)
     source = tiny_source(project.models[model])
     examples = {
         task: _training_texts(project, task, layout.data(task)) for task in project.train_tasks
@@ -44,8 +43,20 @@ def build_tiny(project: Project, model: str) -> dict[str, Any]:
     files = [layout.rationales(task) / "sft.jsonl" for task in project.train_tasks]
     written = [row["rationale"] for path in files for row in read_jsonl(path)]
     texts = [*documents, *written, *_frame_texts(project, model, examples)]
-    save_tokenizer(train_tokenizer(source.tokenizer, texts), source.tokenizer, to)
+    _make_tokenizer(source, texts, to)
     return pretrain(project.models[model], project.pretrain(model), documents, to)
+
+
+def _make_tokenizer(source: TinySource, texts: Sequence[str], to: Path) -> None:
+    """A tokenizer.json; where its kind is published so, from a sentencepiece model beside it."""
+    if source.layout == "native":
+        save_tokenizer(train_tokenizer(source.tokenizer, texts), source.tokenizer, to)
+        return
+    from rllr.models.spm import convert_tokenizer
+    from rllr.models.spm_train import train_sentencepiece
+
+    train_sentencepiece(source.tokenizer, texts, to / SENTENCEPIECE, source.layout)
+    convert_tokenizer(to / SENTENCEPIECE, to, source.layout)
 
 
 def tiny_source(config: ModelConfig) -> TinySource:

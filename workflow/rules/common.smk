@@ -32,7 +32,7 @@ from rllr.config.load import load
 from rllr.errors import RllrError
 from rllr.files import digest, write_json
 from rllr.job import Job, gold_pairs
-from rllr.layout import ADAPTER, FULL_MODEL, TOKENIZER, Layout, base_revision
+from rllr.layout import ADAPTER, FULL_MODEL, MODEL_INDEX, TOKENIZER, Layout, base_revision
 from rllr.prune import pruned_paths
 
 
@@ -72,8 +72,14 @@ def rl_methods():
     return [name for name, method in PROJECT.methods.items() if method.is_rl]
 
 
-def models_from(kind):
-    return [name for name, model in PROJECT.models.items() if model.source.kind == kind]
+def models_from(kind, *layouts):
+    """Models of a kind of source, of any layout or of some."""
+    sources = {name: model.source for name, model in PROJECT.models.items()}
+    return [
+        name
+        for name, source in sources.items()
+        if source.kind == kind and (not layouts or source.layout in layouts)
+    ]
 
 
 def any_of(names):
@@ -163,7 +169,7 @@ def done(folders):
 
 
 def base_of(wildcards):
-    return LAYOUT.base(wildcards.model) / FULL_MODEL
+    return LAYOUT.base_weights(wildcards.model)
 
 
 def base_data(wildcards):
@@ -303,9 +309,10 @@ def every_cell():
 
 
 def every_model():
-    folders = [LAYOUT.base(model) for model in PROJECT.config.models]
-    names = (FULL_MODEL, "config.json", TOKENIZER, "manifest.json")
-    return [folder / name for folder in folders for name in names]
+    models = PROJECT.config.models
+    names = ("config.json", TOKENIZER, "manifest.json")
+    files = [LAYOUT.base(model) / name for model in models for name in names]
+    return [*map(LAYOUT.base_weights, models), *files]
 
 
 def needed_stages():

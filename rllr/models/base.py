@@ -1,0 +1,103 @@
+"""Base models: tiny ones are built, published ones fetched; either is converted where it must be.
+
+A tiny model that stands in for one with a layout of its own goes the whole way of the real one: it
+is written as published, fetched from that folder, and converted.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rllr.config.load import Project
+from rllr.config.schema import HubSource, ModelConfig, TinySource
+from rllr.files import read_json
+from rllr.layout import SENTENCEPIECE, TOKENIZER, TOKENIZER_CONFIG, Layout
+from rllr.models.chat import save_chat_template
+from rllr.models.fetch import check_pinned, fetch
+
+# Inside the base model's folder, until it is done: a tiny model as published, and what was fetched.
+PUBLISHED = "published"
+ORIGINAL = "original"
+
+
+def check_source(project: Project, model: str) -> None:
+    """Raise RllrError, before anything is written, where a base model may not be fetched."""
+    source = project.models[model].source
+    if isinstance(source, HubSource):
+        check_pinned(source, project.config.allow_unpinned)
+
+
+def make_base(project: Project, model: str) -> dict[str, Any]:
+    """Write a base model, its tokenizer and chat template into its folder; return facts.
+
+    Raises RllrError where a model cannot be fetched, or is not what its file says.
+    """
+    config, to = project.models[model], Layout(project).base(model)
+    source = config.source
+    if isinstance(source, HubSource):
+        facts = _adopt(config, source, to, allow_unpinned=project.config.allow_unpinned)
+    else:
+        from rllr.models.tiny import build_tiny
+
+        def build(folder: Path) -> dict[str, Any]:
+            return build_tiny(project, model, folder)
+
+        facts = build(to) if source.layout == "native" else _publish_and_adopt(config, build, to)
+    save_chat_template(config.prompt, to)
+    return facts
+
+
+def _publish_and_adopt(
+    config: ModelConfig, build: Callable[[Path], dict[str, Any]], to: Path
+) -> dict[str, Any]:
+    """Build a tiny model, write it as its kind is published, and go on as with a real one."""
+    from rllr.models.convert.original import write_original
+
+    native, published = to / PUBLISHED / "native", to / PUBLISHED / "files"
+    for folder in (native, published):
+        folder.mkdir(parents=True, exist_ok=True)
+    facts = build(native)
+    write_original(native, published, config.source.layout)
+    shutil.copyfile(native / SENTENCEPIECE, published / SENTENCEPIECE)
+    facts |= _adopt(config, published, to)
+    for path in native.glob("*.json*"):  # the log and summary of its pretraining
+        if not (to / path.name).exists():
+            path.replace(to / path.name)
+    shutil.rmtree(to / PUBLISHED)
+    return facts
+
+
+def _adopt(
+    config: ModelConfig, source: HubSource | Path, to: Path, *, allow_unpinned: bool = False
+) -> dict[str, Any]:
+    """Fetch the published files, convert weights and tokenizer, and drop what was fetched."""
+    from rllr.models.convert import convert_model
+
+    original, layout = to / ORIGINAL, config.source.layout
+    facts = fetch(source, original, allow_unpinned=allow_unpinned)
+    facts["converted"] = convert_model(original, to, layout, config.architecture)
+    if layout == "native":
+        _take_tokenizer(config.source, original, to)
+    else:
+        from rllr.models.spm import convert_tokenizer
+
+        convert_tokenizer(original / SENTENCEPIECE, to, layout)
+    shutil.rmtree(original)
+    return facts
+
+
+def _take_tokenizer(source: TinySource | HubSource, original: Path, to: Path) -> None:
+    """The published tokenizer.json as it is, and the configuration by which it is loaded so."""
+    from tokenizers import Tokenizer
+
+    from rllr.models.tokenizers import write_tokenizer
+
+    names = {"eos_token": source.eos, "pad_token": source.pad}
+    if (original / TOKENIZER_CONFIG).exists():
+        bos = read_json(original / TOKENIZER_CONFIG).get("bos_token")
+        bos = bos["content"] if isinstance(bos, dict) else bos
+        names |= {"bos_token": bos} if bos else {}
+    write_tokenizer(Tokenizer.from_file(str(original / TOKENIZER)), names, to)
