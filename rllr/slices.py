@@ -141,6 +141,7 @@ def _model(project: Project, model: str, tasks: Iterable[str]) -> Slice:
             segment.model_dump(exclude_none=True) for segment in project.models[model].prompt
         ],
         "lora_targets": project.models[model].lora_targets,
+        "precision": project.models[model].precision,
         "generation": project.config.generation.model_dump(exclude={"batch_size"}),
         # Pairs, not a mapping: their order is the order of the rows.
         "tasks": [[task, _task(project, task, TEXT)] for task in tasks],

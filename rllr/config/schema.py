@@ -27,6 +27,7 @@ RewardFunction = Literal["label_correct", "format_valid", "length"]
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 LINEAR_LAYERS = {
     "llama": (*ATTENTION, "gate_proj", "up_proj", "down_proj"),
+    "llama_alibi": (*ATTENTION, "gate_proj", "up_proj", "down_proj"),
     "mistral": (*ATTENTION, "gate_proj", "up_proj", "down_proj"),
     "glm": (*ATTENTION, "gate_up_proj", "down_proj"),
     "bloom": ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
@@ -182,7 +183,7 @@ class ModelConfig(Strict):
     """One foundation model: where it comes from, its prompt format and LoRA targets."""
 
     name: str
-    architecture: Literal["llama", "mistral", "glm", "bloom"]
+    architecture: Literal["llama", "llama_alibi", "mistral", "glm", "bloom"]
     source: Annotated[TinySource | HubSource, Field(discriminator="kind")]
     device: Literal["cpu", "cuda"] = "cpu"
     gpus: Positive = Field(
@@ -321,6 +322,10 @@ class EpochSettings(LoraSettings):
     batch_size: Positive
     micro_batch_size: Positive | None = None
     checkpoint_every: Positive = Field(100, description="steps; changes no result")
+    gradient_checkpointing: bool = False
+    group_by_length: bool = Field(
+        False, description="micro-batches of rows of like length; batches stay the same"
+    )
 
     @model_validator(mode="after")
     def _whole_batches(self) -> Self:

@@ -30,26 +30,25 @@ class Predictor:
 
     @cached_property
     def model(self) -> Any:
-        """The policy, every adapter merged."""
-        from rllr.models.load import load_policy, prepare_process, require_device
+        """The policy; adapters are merged but for a policy's in bf16."""
+        from rllr.models.load import load_policy, prepare_process, require_device, with_adapter
 
         prepare_process(self.job.project.config.threads.inference)
         base, device = self.job.base, self.job.config.device
+        precision = self.job.config.precision
         require_device(device)
         method = self.job.project.methods[self.method]
         if method.algorithm == "none":
-            return load_policy(base, device=device)
+            return load_policy(base, None, device, precision)
+        trained = self.job.trained(self.method)
         if method.start == "base":
-            return load_policy(base, self.job.trained(self.method), device)
-        return self._with_adapter(load_policy(base, self.job.trained(method.start), device))
-
-    def _with_adapter(self, start: Any) -> Any:
-        from peft import PeftModel
-
-        folder = self.job.trained(self.method)
-        if not (folder / ADAPTER).exists():
-            raise RllrError(f"{folder}: no {ADAPTER}; was it pruned? Ask for it by name to retrain")
-        return PeftModel.from_pretrained(start, str(folder)).merge_and_unload().eval()
+            return load_policy(base, trained, device, precision)
+        if not (trained / ADAPTER).exists():
+            raise RllrError(
+                f"{trained}: no {ADAPTER}; was it pruned? Ask for it by name to retrain"
+            )
+        start = load_policy(base, self.job.trained(method.start), device, precision)
+        return with_adapter(start, trained)
 
     @cached_property
     def inputs(self) -> list[Path]:
@@ -67,7 +66,8 @@ class Predictor:
         """Hash of all weights and of how prompts and responses are made."""
         prompt = [segment.model_dump() for segment in self.job.config.prompt]
         generation = self.job.project.config.generation.model_dump(exclude={"batch_size"})
-        return digest([[sha256(path) for path in self.inputs], prompt, generation])
+        precision = self.job.config.precision
+        return digest([[sha256(path) for path in self.inputs], prompt, generation, precision])
 
     def predict_task(self, task: str) -> bool:
         """Write a task's predictions unless they are there; returns whether it decoded."""
