@@ -129,6 +129,9 @@ def _add_tools(commands: argparse._SubParsersAction) -> None:
         tool.set_defaults(run=run)
     check = _stage_parser(commands, "check", "validate a configuration file")
     check.set_defaults(run=_check)
+    plan = _stage_parser(commands, "plan", "estimate a run's jobs, GPU memory, disk and GPU hours")
+    plan.add_argument("--formulas", action="store_true", help="show how each number is made")
+    plan.set_defaults(run=_plan)
     prune = _stage_parser(
         commands, "prune", "delete checkpoints and finished weights; what needs them again retrains"
     )
@@ -269,6 +272,12 @@ def _missing_data(project: Project) -> list[Path]:
         Path(data.path) / task / f"{name}.jsonl" for task in project.data_tasks for name in names
     ]
     return [path for path in paths if not path.exists()]
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from rllr.plan import describe
+
+    print(describe(_project(options), formulas=options.formulas))
 
 
 def _prune(options: argparse.Namespace) -> None:

@@ -66,7 +66,7 @@ def sample(project: Project, model: str, unit: str) -> Slice:
         **_model(project, model, project.unit_tasks(unit)),
         "pairs": project.config.pairs.model_dump(include=keys),
         # Sampled tokens depend on which prompts share a batch; greedy ones do not.
-        "batch_size": project.config.generation.batch_size,
+        "batch_size": project.config.pairs.batch_size or project.config.generation.batch_size,
         "threads": project.config.threads.inference,
     }
 

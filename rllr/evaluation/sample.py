@@ -31,7 +31,7 @@ def sample_responses(job: Job, start: str) -> dict[str, Any]:
         pad_id=job.builder.pad,
         eos_id=job.builder.eos,
         max_new_tokens=job.project.config.generation.max_new_tokens,
-        batch_size=job.project.config.generation.batch_size,
+        batch_size=settings.batch_size or job.project.config.generation.batch_size,
         sampling=Sampling(settings.temperature, settings.samples_per_prompt),
     )
     for row, texts in zip(rows, responses, strict=True):
