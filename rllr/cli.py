@@ -136,6 +136,9 @@ def _add_tools(commands: argparse._SubParsersAction) -> None:
     check = _stage_parser(commands, "check", "validate a configuration file")
     check.set_defaults(run=_check)
     add_commands(partial(_stage_parser, commands), _project)
+    plan = _stage_parser(commands, "plan", "estimate a run's jobs, GPU memory, disk and GPU hours")
+    plan.add_argument("--formulas", action="store_true", help="show how each number is made")
+    plan.set_defaults(run=_plan)
     prune = _stage_parser(
         commands, "prune", "delete checkpoints and finished weights; what needs them again retrains"
     )
@@ -281,6 +284,12 @@ def _check(options: argparse.Namespace) -> None:
     if missing:
         raise RllrError(f"data.path: no file {missing[0]} ({len(missing)} files are missing)")
     print(f"{options.config}: fine; run {config.run!r} has {cells} cells")
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from rllr.plan import describe
+
+    print(describe(_project(options), formulas=options.formulas))
 
 
 def _prune(options: argparse.Namespace) -> None:

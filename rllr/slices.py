@@ -66,7 +66,7 @@ def sample(project: Project, model: str, unit: str) -> Slice:
         **_model(project, model, project.unit_tasks(unit)),
         "pairs": project.config.pairs.model_dump(include=keys),
         # Sampled tokens depend on which prompts share a batch; greedy ones do not.
-        "batch_size": project.config.generation.batch_size,
+        "batch_size": project.config.pairs.batch_size or project.config.generation.batch_size,
         "threads": project.config.threads.inference,
     }
 
@@ -141,6 +141,7 @@ def _model(project: Project, model: str, tasks: Iterable[str]) -> Slice:
             segment.model_dump(exclude_none=True) for segment in project.models[model].prompt
         ],
         "lora_targets": project.models[model].lora_targets,
+        "precision": project.models[model].precision,
         "generation": project.config.generation.model_dump(exclude={"batch_size"}),
         # Pairs, not a mapping: their order is the order of the rows.
         "tasks": [[task, _task(project, task, TEXT)] for task in tasks],

@@ -71,13 +71,13 @@ class Project:
         return [MIXTURE] if self.config.scope == MIXTURE else list(self.config.tasks)
 
     def settings(self, model: str, stage: str, kind: str) -> Strict:
-        """Settings of one stage: the kind's, then the run's for the stage, then the model's."""
+        """Settings of one stage: the kind's, then the model's for the stage, then the run's."""
         base = getattr(self.config.training, kind)
         if base is None:
             raise RllrError(f"stage {stage!r} needs settings: training.{kind} is missing")
         merged = base.model_dump(exclude_unset=True)
-        merged |= self.config.stages.get(stage, {})
         merged |= self.models[model].stages.get(stage, {})
+        merged |= self.config.stages.get(stage, {})
         where = f"settings of stage {stage!r} for model {model!r}"
         return validate(type(base), merged, where)
 

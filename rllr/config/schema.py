@@ -179,6 +179,17 @@ class HubSource(Strict):
     pad: str = Field("<unk>", description="the control token that fills up a batch")
 
 
+class Shape(Strict):
+    """Of a published model, as its configuration file has it; `plan` counts memory by it."""
+
+    layers: Positive
+    hidden_size: Positive
+    intermediate_size: Positive
+    heads: Positive
+    kv_heads: Positive
+    vocab_size: Positive
+
+
 class ModelConfig(Strict):
     """One foundation model: where it comes from, its prompt format and LoRA targets."""
 
@@ -190,6 +201,7 @@ class ModelConfig(Strict):
         1, description="processes of a training job, each on a GPU of its own (or on its CPUs)"
     )
     size: Rate | None = Field(None, description="billions of parameters; resources follow from it")
+    shape: Shape | None = Field(None, description="of a published model; `plan` needs it")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the frozen base's weights")
     licence: str | None = Field(None, description="name of the weights' licence, for the docs")
     lora_targets: list[str] = Field(min_length=1)
@@ -322,6 +334,10 @@ class EpochSettings(LoraSettings):
     batch_size: Positive
     micro_batch_size: Positive | None = None
     checkpoint_every: Positive = Field(100, description="steps; changes no result")
+    gradient_checkpointing: bool = False
+    group_by_length: bool = Field(
+        False, description="micro-batches of rows of like length; batches stay the same"
+    )
 
     @model_validator(mode="after")
     def _whole_batches(self) -> Self:
@@ -365,6 +381,9 @@ class PpoSettings(RlSettings):
 
     value_learning_rate: Rate | None = Field(None, description="none: the policy's")
     mini_batch_size: Positive | None = None
+    rollout_batch_size: Positive | None = Field(
+        None, description="responses sampled at once; none: all of a step's"
+    )
     ppo_epochs: Positive = 1
     kl_coef: float = Field(0.2, ge=0)
     kl_target: Rate = 6.0
@@ -465,6 +484,9 @@ class PairsConfig(Strict):
     samples_per_prompt: int = Field(4, ge=2)
     pairs_per_prompt: Positive = 1
     heldout_prompts: Positive | None = None
+    batch_size: Positive | None = Field(
+        None, description="prompts sampled at once; none: generation.batch_size"
+    )
     temperature: Rate = 1.0
 
 

@@ -29,13 +29,12 @@ class Predictor:
 
     @cached_property
     def model(self) -> Any:
-        """The policy, every adapter merged."""
+        """The policy; adapters are merged but for a policy's in bf16."""
         from rllr.models.load import load_trained, prepare_process, require_device
 
         prepare_process(self.job.project.config.threads.inference)
-        device = self.job.config.device
-        require_device(device)
-        return load_trained(self.job, self.method, device)
+        require_device(self.job.config.device)
+        return load_trained(self.job, self.method, self.job.config.device)
 
     @cached_property
     def inputs(self) -> list[Path]:
@@ -54,7 +53,8 @@ class Predictor:
         """Hash of all weights and of how prompts and responses are made."""
         prompt = [segment.model_dump() for segment in self.job.config.prompt]
         generation = self.job.project.config.generation.model_dump(exclude={"batch_size"})
-        return digest([[sha256(path) for path in self.inputs], prompt, generation])
+        precision = self.job.config.precision
+        return digest([[sha256(path) for path in self.inputs], prompt, generation, precision])
 
     def predict_task(self, task: str) -> bool:
         """Write a task's predictions unless they are there; returns whether it decoded."""

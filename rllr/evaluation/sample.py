@@ -22,7 +22,8 @@ def sample_responses(job: Job, start: str) -> dict[str, Any]:
     settings = job.project.config.pairs
     rows = [row for task in job.data for row in _prompts(job, task)]
     prompts = [job.builder.prompt(job.project.tasks[r["task"]], r["example"]).ids for r in rows]
-    model = load_policy(job.base, job.trained(start), job.config.device)
+    config = job.config
+    model = load_policy(job.base, job.trained(start), config.device, config.precision)
     torch.manual_seed(job.seed)
     responses = generate_ids(
         model,
@@ -30,7 +31,7 @@ def sample_responses(job: Job, start: str) -> dict[str, Any]:
         pad_id=job.builder.pad,
         eos_id=job.builder.eos,
         max_new_tokens=job.project.config.generation.max_new_tokens,
-        batch_size=job.project.config.generation.batch_size,
+        batch_size=settings.batch_size or job.project.config.generation.batch_size,
         sampling=Sampling(settings.temperature, settings.samples_per_prompt),
     )
     for row, texts in zip(rows, responses, strict=True):

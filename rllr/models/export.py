@@ -5,9 +5,9 @@ its policy adapter, merged as for prediction. Adapter-only, it is what the last 
 adapter of a method on rewards fits a model that lies nowhere on disk (the base with the supervised
 stage merged), which is therefore written too, as `start/`.
 
-It runs on the CPU, and needs memory for one copy of the model in the precision of its files: 2
-bytes per parameter in bf16, 14 GB for 7 billion; and as much disk. A supervised stage's adapter
-alone is copied, and needs neither.
+It runs on the CPU, and needs memory for one copy of the model: 2 bytes per parameter in bf16, 14 GB
+for 7 billion; and as much disk. A policy merged whole is fp32, twice that: bf16 would round most of
+what its adapter changes away. A supervised stage's adapter alone is copied, and needs neither.
 
 An adapter names its base as PEFT looks for it: by its id on the hub; a base that was made or
 converted here, and `start/`, by absolute path. Where a folder was moved, give PEFT the base.
@@ -92,7 +92,7 @@ def _write_merged(job: Job, method: str, folder: Path) -> None:
 
     _require_space(job, folder)
     prepare_process(job.project.config.threads.inference)
-    load_trained(job, method).save_pretrained(str(folder))
+    load_trained(job, method, whole=True).save_pretrained(str(folder))
     for weights in folder.glob("*.safetensors"):  # written readable by their owner alone
         weights.chmod((folder / "config.json").stat().st_mode)
     _write_tokenizer(job, folder)

@@ -1,4 +1,12 @@
-"""Loading models: a base, with what a stage trained on it merged in."""
+"""Loading models: a base, with what a stage trained on it merged in.
+
+Attention is torch's own (SDPA) where the architecture has it, eager for BLOOM, which refuses SDPA:
+the library's default.
+
+Merging rounds to the base's precision. In bf16 a change of less than about 1/500 of a weight is
+lost: an SFT adapter's are larger, those of a policy trained on rewards are not. So policies are
+never merged in bf16, see `with_adapter`.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +26,9 @@ if TYPE_CHECKING:
 
     from rllr.job import Job
 
+
+# Names of torch's types; none: as the files have it.
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", None: "auto"}
 
 # From glibc's malloc.h.
 M_MXFAST = 1
@@ -106,52 +117,73 @@ def _keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
 
 
-def load_policy(base: Path, trained: Path | None = None, device: str = "cpu") -> PreTrainedModel:
+def load_policy(
+    base: Path,
+    trained: Path | None = None,
+    device: str = "cpu",
+    precision: str | None = None,
+) -> PreTrainedModel:
     """The base as a causal language model in eval mode on `device`, with `trained` merged into it.
 
     `trained` is a stage's folder: a full model replaces the base, an adapter is merged.
+    `precision` is the weights' (fp32, bf16; none: as saved), the merged ones' too.
     Raises RllrError when the folder holds neither.
     """
     from transformers import AutoModelForCausalLM
 
     if trained is None or (trained / FULL_MODEL).exists():
-        return _load(AutoModelForCausalLM, trained or base).to(device).eval()
+        return _load(AutoModelForCausalLM, trained or base, precision).to(device).eval()
     _require_adapter(trained)
     from peft import PeftModel
 
-    model = _load(AutoModelForCausalLM, base).to(device)
+    model = _load(AutoModelForCausalLM, base, precision).to(device)
     return PeftModel.from_pretrained(model, str(trained)).merge_and_unload().eval()
 
 
-def load_trained(job: Job, method: str, device: str = "cpu") -> PreTrainedModel:
-    """The model that a method trained, every adapter merged, in eval mode on `device`.
+def load_trained(job: Job, method: str, device: str = "cpu", *, whole: bool = False) -> Any:
+    """The model that a method trained, in its precision and in eval mode on `device`.
 
-    Raises RllrError where weights are missing.
+    A policy's adapter stays beside a bf16 model (see `with_adapter`), unless `whole` asks for one
+    model, which is then fp32. Raises RllrError where weights are missing.
     """
-    declared = job.project.methods[method]
+    declared, precision = job.project.methods[method], job.config.precision
     if declared.algorithm == "none":
-        return load_policy(job.base, device=device)
+        return load_policy(job.base, None, device, precision)
     if declared.start == "base":
-        return load_policy(job.base, job.trained(method), device)
+        return load_policy(job.base, job.trained(method), device, precision)
     folder = job.trained(method)
     if not (folder / ADAPTER).exists():
         raise RllrError(f"{folder}: no {ADAPTER}; was it pruned? Ask for it by name to retrain")
+    start: Any = load_policy(job.base, job.trained(declared.start), device, precision)
+    return with_adapter(start.float() if whole else start, folder)
+
+
+def with_adapter(start: PreTrainedModel, folder: Path) -> Any:
+    """`start` under the adapter in `folder`: merged in fp32, kept beside it in bf16 (see above)."""
+    import torch
     from peft import PeftModel
 
-    start: Any = load_policy(job.base, job.trained(declared.start), device)
-    return PeftModel.from_pretrained(start, str(folder)).merge_and_unload().eval()
+    _require_adapter(folder)
+    model = PeftModel.from_pretrained(start, str(folder))
+    return (model if start.dtype == torch.bfloat16 else model.merge_and_unload()).eval()
 
 
 def load_scorer(policy: PreTrainedModel, pad_id: int) -> PreTrainedModel:
-    """A sequence classifier with one output on the policy's decoder; its head is fresh."""
+    """A sequence classifier with one output on the policy's decoder; its head is fresh, in fp32."""
     from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    from rllr.models.head import FloatHead
 
     config = AutoConfig.for_model(**{**policy.config.to_dict(), "num_labels": 1})
     config.pad_token_id = pad_id
     attention = attention_arguments(config.to_dict())
-    scorer = AutoModelForSequenceClassification.from_config(config, **attention)
+    with policy.device:  # a large model's first weights are drawn where that is quick
+        scorer = AutoModelForSequenceClassification.from_config(
+            config, dtype=policy.dtype, **attention
+        )
     require_attention(scorer)
     getattr(scorer, scorer.base_model_prefix).load_state_dict(policy.base_model.state_dict())
+    scorer.score = FloatHead.like(scorer.score)
     return scorer
 
 
@@ -162,12 +194,12 @@ def load_tokenizer(folder: Path) -> Any:
     return PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
 
 
-def _load(auto: Any, folder: Path) -> Any:
+def _load(auto: Any, folder: Path, precision: str | None) -> Any:
     if not (folder / "config.json").exists():
         raise RllrError(f"{folder}: no model here; was the stage that makes it run?")
     attention = attention_arguments(read_json(folder / "config.json"))
     offline = {"local_files_only": True, "trust_remote_code": False}
-    model = auto.from_pretrained(str(folder), **offline, **attention)
+    model = auto.from_pretrained(str(folder), dtype=DTYPES[precision], **offline, **attention)
     require_attention(model)
     return model
 

@@ -134,7 +134,7 @@ def pretrain(
     shape = tiny_config(tiny_source(config), config.architecture, vocabulary, ids)
     model = AutoModelForCausalLM.from_config(shape, **attention_arguments(shape.to_dict()))
     with unit_head(model) if config.source.layout == "baichuan" else nullcontext():
-        losses = train_and_evaluate(_trainer(model, settings, train, held_out, to, config.device))
+        losses = train_and_evaluate(_trainer(model, settings, train, held_out, to, config))
     model.save_pretrained(to, safe_serialization=True)
     tokens = int(sum(len(row["input_ids"]) for row in train) * settings.epochs)
     parameters = sum(p.numel() for p in model.parameters())
@@ -164,7 +164,7 @@ def unit_head(model: Any) -> Iterator[None]:
 
 
 def _trainer(
-    model: Any, settings: PretrainSettings, train: Any, held_out: Any, to: Path, device: str
+    model: Any, settings: PretrainSettings, train: Any, held_out: Any, to: Path, config: ModelConfig
 ) -> Any:
     from transformers import Trainer, TrainingArguments
 
@@ -172,7 +172,7 @@ def _trainer(
 
     return Trainer(
         model,
-        TrainingArguments(**common_arguments(settings, SEED, to, device)),
+        TrainingArguments(**common_arguments(settings, SEED, to, config)),
         data_collator=CausalCollator(model.config.pad_token_id),
         train_dataset=train,
         eval_dataset=held_out,

@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback
 
+from rllr.config.schema import ModelConfig
 from rllr.errors import RllrError
 from rllr.files import write_jsonl
 from rllr.job import Job
@@ -17,33 +18,38 @@ from rllr.layout import CHECKPOINTS
 from rllr.training.world import World
 
 LOG = "log.jsonl"
+EVALUATED_PER_MICRO = 4
 
 
 def common_arguments(
-    settings: Any, seed: int, folder: Path, device: str, processes: int = 1
+    settings: Any, seed: int, folder: Path, model: ModelConfig, processes: int = 1
 ) -> dict[str, Any]:
     """Keyword arguments for TrainingArguments and its TRL descendants.
 
     The batch sizes of the settings are global: gradient accumulation makes up for a smaller
-    micro-batch and for fewer processes. Several TRL defaults (bf16, checkpointing) do not fit a CPU
-    and are set here.
+    micro-batch and for fewer processes. Where memory bounds a micro-batch it bounds held-out rows
+    too, of which nothing is kept for a backward pass. Several TRL defaults (bf16, checkpointing) do
+    not fit a CPU and are set here; with bf16, what is trained (LoRA, heads) stays in fp32.
     """
     own = settings.batch_size // processes
-    micro = getattr(settings, "micro_batch_size", None) or own
+    bound = getattr(settings, "micro_batch_size", None)
+    micro = bound or own
+    checkpointing = getattr(settings, "gradient_checkpointing", False)
     return {
         "output_dir": str(folder / CHECKPOINTS),
         "learning_rate": settings.learning_rate,
         "num_train_epochs": getattr(settings, "epochs", 1),
         "per_device_train_batch_size": micro,
-        "per_device_eval_batch_size": 64,
+        "per_device_eval_batch_size": EVALUATED_PER_MICRO * bound if bound else 64,
         "gradient_accumulation_steps": own // micro,
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.03,
         "seed": seed,
         "data_seed": seed,
-        "use_cpu": device == "cpu",
-        "bf16": False,
-        "gradient_checkpointing": False,
+        "use_cpu": model.device == "cpu",
+        "bf16": model.precision == "bf16",
+        "gradient_checkpointing": checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False} if checkpointing else None,
         "report_to": "none",
         "save_strategy": "no",
         "eval_strategy": "no",

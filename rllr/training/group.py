@@ -110,7 +110,7 @@ def _trainer(
     kind = {"rloo": "RLOO", "grpo": "GRPO"}[declared.algorithm]
     torch.manual_seed(job.seed)
     return _on_ids(getattr(trl, f"{kind}Trainer"), prompts)(
-        model=load_policy(job.base, job.trained(declared.start)),
+        model=load_policy(job.base, job.trained(declared.start), precision=job.config.precision),
         reward_funcs=[reward],
         args=getattr(trl, f"{kind}Config")(**_arguments(job, method, config, len(prompts))),
         train_dataset=Dataset.from_list([{"prompt": str(n)} for n in range(len(prompts))]),
@@ -138,12 +138,11 @@ def _arguments(job: Job, method: str, config: GroupSettings, prompts: int) -> di
     from rllr.training.common import common_arguments
 
     steps = config.steps or max(1, prompts * config.generations // config.batch_size)
-    shared = common_arguments(config, job.seed, job.trained(method), job.config.device)
+    shared = common_arguments(config, job.seed, job.trained(method), job.config)
     return shared | {
         "max_steps": steps,
         "warmup_steps": 0,
         "max_grad_norm": config.max_grad_norm,
-        "gradient_checkpointing": config.gradient_checkpointing,
         "num_generations": config.generations,
         "max_completion_length": job.project.config.generation.max_new_tokens,
         "temperature": config.temperature,

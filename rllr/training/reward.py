@@ -61,7 +61,10 @@ def train_reward(job: Job, reward: str, identity: str, world: World) -> dict[str
         return {}
     save_weights(trainer.model, to)
     held_out = {kind: _read(paths, "heldout") for kind, paths in folders.items()}
-    accuracy = {kind: pair_accuracy(trainer.model, job, rows) for kind, rows in held_out.items()}
+    size = trainer.args.per_device_eval_batch_size
+    accuracy = {
+        kind: pair_accuracy(trainer.model, job, rows, size) for kind, rows in held_out.items()
+    }
     counts = {"train_pairs": len(train), "accuracy": accuracy, "processes": world.size}
     summary = {"kind": "reward", "pairs": config.pairs, **counts}
     write_json(to / SUMMARY, summary)
@@ -82,14 +85,17 @@ def _trainer(job: Job, reward: str, train: list[Any], world: World, callbacks: l
     from rllr.training.pairwise import PairwiseTrainer, with_blank
     from rllr.training.resume import checkpoint_arguments
 
-    settings, device = job.project.reward(job.model, reward), job.config.device
+    settings, config = job.project.reward(job.model, reward), job.config
     start = job.trained(job.project.config.reward_models[reward].start)
     torch.manual_seed(job.seed)
-    shares = common_arguments(settings, job.seed, job.trained(reward), device, world.size)
+    shares = common_arguments(settings, job.seed, job.trained(reward), config, world.size)
     rows = pair_rows(job, train)
+    lengths = [max(map(len, row.values())) for row in rows]
+    policy = load_policy(job.base, start, config.device, config.precision)
     return PairwiseTrainer(
         world,
-        model=load_scorer(load_policy(job.base, start), job.builder.pad),
+        lengths=lengths if settings.group_by_length else None,
+        model=load_scorer(policy, job.builder.pad),
         args=RewardConfig(
             **shares | checkpoint_arguments(settings.checkpoint_every), max_length=None
         ),
@@ -100,12 +106,13 @@ def _trainer(job: Job, reward: str, train: list[Any], world: World, callbacks: l
     )
 
 
-def pair_accuracy(scorer: Any, job: Job, pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def pair_accuracy(
+    scorer: Any, job: Job, pairs: Sequence[Mapping[str, Any]], batch: int = 64
+) -> dict[str, Any]:
     """Share of pairs whose chosen response scores higher (a tie counts half), also per task."""
-    rows = pair_rows(job, pairs)
-    scores = [
-        score_ids(scorer, [row[f"{side}_ids"] for row in rows], job.builder.pad) for side in SIDES
-    ]
+    rows, pad = pair_rows(job, pairs), job.builder.pad
+    sides = [[row[f"{side}_ids"] for row in rows] for side in SIDES]
+    scores = [score_ids(scorer, ids, pad, batch) for ids in sides]
     totals: dict[str, list[float]] = defaultdict(list)
     for pair, good, bad in zip(pairs, *scores, strict=True):
         totals[pair["task"]].append(1.0 if good > bad else 0.5 if good == bad else 0.0)

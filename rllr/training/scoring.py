@@ -24,7 +24,8 @@ def build_scorer(job: Job, method: str, config: RlSettings, prompts: Sequence[Pr
     declared = job.project.methods[method]
     adapters = {name: job.trained(name) for name in declared.reward_models}
     value_from = declared.value_from or next(iter(adapters), None)
-    start = load_policy(job.base, job.trained(declared.start), job.config.device)
+    place, precision = job.config.device, job.config.precision
+    start = load_policy(job.base, job.trained(declared.start), place, precision)
     one_base = build_one_base(start, ppo_settings(job, config), adapters, value_from)
     return scorer_on(one_base, job, method, config, prompts)
 

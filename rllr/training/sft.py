@@ -92,13 +92,15 @@ def _trainer(job: Job, method: str, train: list[Any], world: World, callbacks: l
 
     class SharedSft(Shared, SFTTrainer): ...
 
-    settings, device = job.project.sft(job.model, method), job.config.device
-    to = job.trained(method)
+    settings, to = job.project.sft(job.model, method), job.trained(method)
+    # Weights that are trained are kept in fp32: in bf16 most steps would be rounded away.
+    precision = job.config.precision if settings.tuning == "lora" else "fp32"
     lora = lora_config(job, settings, "CAUSAL_LM") if settings.tuning == "lora" else None
-    shares = common_arguments(settings, job.seed, to, device, world.size)
+    shares = common_arguments(settings, job.seed, to, job.config, world.size)
     return SharedSft(
         world,
-        model=load_policy(job.base),
+        lengths=[len(row["input_ids"]) for row in train] if settings.group_by_length else None,
+        model=load_policy(job.base, precision=precision),
         args=SFTConfig(
             **shares | checkpoint_arguments(settings.checkpoint_every),
             max_length=None,

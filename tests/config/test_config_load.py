@@ -203,8 +203,8 @@ def test_definitions_beside_the_file_come_first(tmp_path: Path) -> None:
 # --- settings ------------------------------------------------------------------------------------
 
 
-def test_the_models_settings_beat_the_runs_and_those_beat_the_kinds(tmp_path: Path) -> None:
-    write_model(tmp_path, "mine", LLAMA, stages={"rllr": {"kl_coef": 0.5}})
+def test_the_runs_settings_of_a_stage_beat_the_models_and_those_the_kinds(tmp_path: Path) -> None:
+    write_model(tmp_path, "mine", LLAMA, stages={"rllr": {"kl_coef": 0.5, "gamma": 0.8}})
     raw = {
         "extends": "tiny",
         "models": ["mine", LLAMA],
@@ -218,7 +218,7 @@ def test_the_models_settings_beat_the_runs_and_those_beat_the_kinds(tmp_path: Pa
         for method in ("rllr", "rlhf")
     }
     assert {key: (s.kl_coef, s.top_k, s.gamma) for key, s in found.items()} == {
-        ("mine", "rllr"): (0.5, 9, 0.9),
+        ("mine", "rllr"): (0.3, 9, 0.8),
         (LLAMA, "rllr"): (0.3, 9, 0.9),
         ("mine", "rlhf"): (0.1, 7, 0.9),
         (LLAMA, "rlhf"): (0.1, 7, 0.9),

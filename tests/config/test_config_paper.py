@@ -99,6 +99,12 @@ def test_ppo_is_the_published_one(paper: Project, method: str) -> None:
         assert (values["lora_rank"], values["lora_alpha"]) == (16, 32)
 
 
+def test_a_run_of_ones_own_overrides_a_published_rate() -> None:
+    own = load({"extends": "paper", "stages": {"sft": {"learning_rate": 5e-5}}})
+    assert {own.sft(model, "sft").learning_rate for model in MODELS} == {5e-5}
+    assert {own.sft(model, "sft_label").learning_rate for model in MODELS} == {2e-5}
+
+
 def test_tau_is_the_published_one(paper: Project) -> None:
     assert [paper.rl(model, "rllr_mixed").tau for model in MODELS] == TAU
 

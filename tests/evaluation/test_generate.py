@@ -116,3 +116,18 @@ def test_sampling_is_not_limited_to_the_fifty_likeliest_tokens(model: Any) -> No
 
 def test_no_prompts(model: Any) -> None:
     assert generate(model, []) == []
+
+
+def test_batches_are_of_like_length_over_the_whole_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longest first, so that memory runs out at once or never; results stay in their order."""
+    seen = []
+
+    def echo(model: Any, rows: list[list[int]], *_: Any) -> list[list[int]]:
+        seen.append([len(row) for row in rows])
+        return list(rows)
+
+    monkeypatch.setattr("rllr.evaluation.generate._generate_batch", echo)
+    rows = prompts(10)
+    assert [texts for (texts,) in generate(None, rows, batch_size=3)] == rows
+    assert [length for batch in seen for length in batch] == sorted(map(len, rows), reverse=True)
+    assert [len(batch) for batch in seen] == [3, 3, 3, 1]

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from rllr.config.load import load
 from rllr.config.schema import SftSettings
 from rllr.errors import RllrError
 from rllr.files import read_jsonl
 from rllr.training.common import LOG, CausalCollator, JsonlLog, common_arguments
 
 STATE = SimpleNamespace(global_step=3, max_steps=5)
+MODEL = load({"extends": "tiny"}).models["llama2-tiny"]
 
 
 def settings(**changes: int) -> SftSettings:
@@ -33,11 +35,11 @@ def test_without_labels_every_token_is_learned_even_one_equal_to_padding() -> No
 
 
 def test_the_batch_size_is_global(tmp_path: Path) -> None:
-    arguments = common_arguments(settings(micro_batch_size=4), 7, tmp_path, "cpu")
+    arguments = common_arguments(settings(micro_batch_size=4), 7, tmp_path, MODEL)
     assert arguments["per_device_train_batch_size"] == 4
     assert arguments["gradient_accumulation_steps"] == 3
     assert arguments["seed"] == arguments["data_seed"] == 7
-    assert common_arguments(settings(), 7, tmp_path, "cpu")["gradient_accumulation_steps"] == 1
+    assert common_arguments(settings(), 7, tmp_path, MODEL)["gradient_accumulation_steps"] == 1
     with pytest.raises(ValueError, match="must be a multiple of micro_batch_size"):
         settings(micro_batch_size=5)
 

@@ -54,6 +54,8 @@ def test_two_processes_have_the_losses_of_one(
 ) -> None:
     """And the weights, up to the rounding of steps; `micro` cuts shares into uneven parts too."""
     changes = {kind: {**TRAINING[kind], "micro_batch_size": micro} for kind in TRAINING}
+    for kind in ("sft", "reward"):
+        changes[kind]["group_by_length"] = micro is not None
     one, two = (rewarded.copy(tmp_path / place, training=changes) for place in ("one", "two"))
     logs = []
     for run in (one, on_two(two)):
@@ -114,12 +116,13 @@ def test_a_mistake_found_by_the_processes_is_one_message(rewarded: TinyRun, tmp_
 def test_the_order_is_that_of_one_process_filled_up_with_blanks() -> None:
     from accelerate.data_loader import SeedableRandomSampler
 
-    sampler, alone = WholeBatches(10, 4, seed=3), SeedableRandomSampler(range(10), data_seed=3)
+    alone = SeedableRandomSampler(range(10), data_seed=3)
+    sampler = WholeBatches(SeedableRandomSampler(range(10), data_seed=3), 4)
     for epoch in (0, 1, 5):
-        sampler.order.set_epoch(epoch)
+        sampler.random.set_epoch(epoch)
         alone.set_epoch(epoch)
         assert list(sampler) == [*alone, 10, 10]
-    assert len(sampler) == 12 and len(WholeBatches(12, 4, seed=3)) == 12
+    assert len(sampler) == 12 and len(WholeBatches(alone, 5)) == 10
 
 
 def test_processes_draw_what_one_draws() -> None:

@@ -40,9 +40,10 @@ def newest(job: Job, name: str) -> int:
     return max((int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*")), default=0)
 
 
+SORTED = {"micro_batch_size": 4, "group_by_length": True}
 CASES = {
     "sft-full": ("sft", "sft", {}),
-    "sft-lora": ("sft", "sft", {"sft": {"tuning": "lora"}}),
+    "sft-lora": ("sft", "sft", {"sft": {"tuning": "lora", **SORTED}}),
     "reward": ("reward", "rllr_rm", {}),
     "policy": ("policy", "rllr", {}),
 }

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rllr.config.load import load_file
+from rllr.plan_jobs import counts
 from tests.workflow.conftest import Workspace
 
 HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
@@ -48,6 +50,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 def test_the_whole_grid_is_planned(workspace: Workspace) -> None:
     assert workspace.planned() == PLANNED
+    assert counts(load_file(workspace.config)) | {"all": 1} == PLANNED
 
 
 def test_models_of_both_kinds_get_the_rule_of_their_kind(workspace: Workspace) -> None:
