@@ -78,7 +78,8 @@ def _new_folder(to: Path) -> Iterator[Path]:
 
 
 def _require_space(job: Job, folder: Path) -> None:
-    needed = sum(path.stat().st_size for path in job.base.glob("*.safetensors"))
+    # Twice: a bf16 base becomes fp32 where a policy is merged.
+    needed = 2 * sum(path.stat().st_size for path in job.base.glob("*.safetensors"))
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RllrError(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from published_models import (
-    baichuan_shapes,
+    CHATGLM,
     chatglm_shapes,
     in_parts,
     randoms,
@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from rllr.files import read_json
-from rllr.models.convert import convert_model
+from rllr.models.convert import chatglm, convert_model
 from rllr.models.convert.check import check_rows, trace_original
-from rllr.models.convert.checkpoint import SAFETENSORS_INDEX, Tensors
+from rllr.models.convert.checkpoint import SAFETENSORS_INDEX, Published, Tensors
 from rllr.models.load import load_policy
 
 KINDS = {
@@ -114,11 +114,6 @@ def test_chatglms_configuration(tmp_path: Path) -> None:
 
 
 def test_a_vocabulary_with_turn_tokens_ends_at_them_too() -> None:
-    from published_models import CHATGLM
-
-    from rllr.models.convert import chatglm
-    from rllr.models.convert.checkpoint import Published
-
     published = Published(Path("config.json"), CHATGLM | {"padded_vocab_size": 65024})
     config = chatglm.native_config(published, "glm")
     assert config["eos_token_id"] == [2, 64795, 64797]
@@ -160,18 +155,9 @@ def test_converting_again_replaces_the_model_and_leaves_other_files(tmp_path: Pa
     assert (folder / "tokenizer.json").exists()
 
 
-def test_rotary_buffers_of_a_gap_in_the_index_are_no_matter(tmp_path: Path) -> None:
-    """A file that holds nothing but what is dropped makes no output file."""
+def test_a_file_of_buffers_alone_is_left_out(tmp_path: Path) -> None:
     state = randoms(chatglm_shapes())
     buffer = {"transformer.rotary_pos_emb.inv_freq": state["transformer.rotary_pos_emb.inv_freq"]}
     rest = {key: value for key, value in state.items() if key not in buffer}
-    from published_models import CHATGLM
-
     source = write_published(tmp_path / "published", CHATGLM, [buffer, *in_parts(rest, 2)])
     assert convert_model(source, tmp_path / "native", "chatglm", "glm")["files"] == 2
-
-
-def test_keys_of_the_test_models_are_what_the_layouts_expect() -> None:
-    """So that a key which both sides forgot would show in a real model's count of keys."""
-    assert len(chatglm_shapes()) == 2 * 7 + 4
-    assert len(baichuan_shapes()) == 2 * 8 + 3

@@ -80,6 +80,8 @@ def trace_original(source: Path, rows: list[list[int]], layout: str, alibi: bool
     for index in range(model.layers):
         weights = model.layer(index)
         states = [model.forward(row, weights) for row in states]
+        # Before the next layer's are made, so that there is one layer at a time.
+        del weights
         after.append(torch.cat(states))
     logits = model.logits(torch.cat(states))
     model.tensors.close()
