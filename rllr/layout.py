@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rllr.config.load import BASELINE, Project
-from rllr.config.schema import HubSource, TinySource
+from rllr.config.schema import HubSource
 from rllr.files import digest
 
 MANIFEST = "manifest.json"
@@ -63,10 +63,8 @@ class Layout:
         )
 
     def base_weights(self, model: str) -> Path:
-        """A base model's file of weights, or the index of its files where it came from some."""
-        source = self.project.models[model].source
-        built = isinstance(source, TinySource) and source.layout == "native"
-        return self.base(model) / (FULL_MODEL if built else MODEL_INDEX)
+        """The index of a base model's files of weights."""
+        return self.base(model) / MODEL_INDEX
 
     def trained(self, model: str, stage: str, unit: str, seed: int | str) -> Path:
         """A trained stage: an adapter, or a full model."""

@@ -34,6 +34,14 @@ LINEAR_LAYERS = {
 }
 
 
+# Layouts of published files, and the native architectures that they hold.
+LAYOUTS = {
+    "native": ("llama", "mistral", "glm", "bloom"),
+    "chatglm": ("glm",),
+    "baichuan": ("llama", "llama_alibi"),
+}
+
+
 class Strict(BaseModel):
     """Base of all configuration classes: frozen, unknown keys forbidden."""
 
@@ -218,6 +226,16 @@ class ModelConfig(Strict):
             raise ValueError(
                 f"lora_targets: {self.architecture} has no {', '.join(unknown)}; it has "
                 f"{', '.join(allowed)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fitting_layout(self) -> ModelConfig:
+        layout = self.source.layout
+        if self.architecture not in LAYOUTS[layout]:
+            raise ValueError(
+                f"source.layout {layout} goes with architecture {' or '.join(LAYOUTS[layout])}, "
+                f"not {self.architecture}"
             )
         return self
 

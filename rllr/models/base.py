@@ -1,26 +1,26 @@
-"""Base models: tiny ones are built, published ones fetched; either is converted where it must be.
+"""Base models: published ones are fetched and converted; tiny ones are built, and go the same way.
 
-A tiny model that stands in for one with a layout of its own goes the whole way of the real one: it
-is written as published, fetched from that folder, and converted.
+A tiny model is written as those it stands in for are published, fetched from that folder, and
+converted.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rllr.config.load import Project
 from rllr.config.schema import HubSource, ModelConfig, TinySource
 from rllr.files import read_json
-from rllr.layout import SENTENCEPIECE, TOKENIZER, TOKENIZER_CONFIG, Layout
+from rllr.layout import SENTENCEPIECE, SUMMARY, TOKENIZER, TOKENIZER_CONFIG, Layout
 from rllr.models.chat import save_chat_template
 from rllr.models.fetch import check_pinned, fetch
 
 # Inside the base model's folder, until it is done: a tiny model as published, and what was fetched.
 PUBLISHED = "published"
 ORIGINAL = "original"
+NATIVE = "native"
 
 
 def check_source(project: Project, model: str) -> None:
@@ -40,33 +40,30 @@ def make_base(project: Project, model: str) -> dict[str, Any]:
     if isinstance(source, HubSource):
         facts = _adopt(config, source, to, allow_unpinned=project.config.allow_unpinned)
     else:
-        from rllr.models.tiny import build_tiny
-
-        def build(folder: Path) -> dict[str, Any]:
-            return build_tiny(project, model, folder)
-
-        facts = build(to) if source.layout == "native" else _publish_and_adopt(config, build, to)
+        facts = _publish(project, model, to / PUBLISHED)
+        facts |= _adopt(config, to / PUBLISHED, to)
+        shutil.rmtree(to / PUBLISHED)
     save_chat_template(config.prompt, to)
     return facts
 
 
-def _publish_and_adopt(
-    config: ModelConfig, build: Callable[[Path], dict[str, Any]], to: Path
-) -> dict[str, Any]:
-    """Build a tiny model, write it as its kind is published, and go on as with a real one."""
+def _publish(project: Project, model: str, to: Path) -> dict[str, Any]:
+    """Build a tiny model and write it into the folder `to` as its kind is published."""
     from rllr.models.convert.original import write_original
+    from rllr.models.tiny import build_tiny
+    from rllr.training.common import LOG
 
-    native, published = to / PUBLISHED / "native", to / PUBLISHED / "files"
-    for folder in (native, published):
-        folder.mkdir(parents=True, exist_ok=True)
-    facts = build(native)
-    write_original(native, published, config.source.layout)
-    shutil.copyfile(native / SENTENCEPIECE, published / SENTENCEPIECE)
-    facts |= _adopt(config, published, to)
-    for path in native.glob("*.json*"):  # the log and summary of its pretraining
-        if not (to / path.name).exists():
+    layout, native = project.models[model].source.layout, to / NATIVE
+    native.mkdir(parents=True, exist_ok=True)
+    facts = build_tiny(project, model, native)
+    for name in (SUMMARY, LOG):  # of its pretraining
+        (native / name).replace(to.parent / name)
+    if layout == "native":
+        for path in native.iterdir():
             path.replace(to / path.name)
-    shutil.rmtree(to / PUBLISHED)
+    else:
+        write_original(native, to, layout)
+        (native / SENTENCEPIECE).replace(to / SENTENCEPIECE)
     return facts
 
 

@@ -8,7 +8,7 @@ from tiny_project import LLAMA, MODELS, TASKS, TinyRun, files_of
 
 from rllr import stages
 from rllr.files import read_json, sha256
-from rllr.layout import FULL_MODEL, MANIFEST, SUMMARY, TOKENIZER
+from rllr.layout import MANIFEST, SUMMARY, TOKENIZER
 from rllr.models.load import load_policy
 
 FAMILIES = {
@@ -54,17 +54,19 @@ def test_only_training_splits_feed_a_base_model(five: TinyRun) -> None:
     assert names == {"sft.jsonl", "rm.jsonl", "rl.jsonl"}
 
 
-def test_a_base_model_is_safetensors_and_json_only(five: TinyRun) -> None:
+def test_a_base_model_holds_no_code_and_nothing_of_the_way_there(five: TinyRun) -> None:
     for model in MODELS:
-        suffixes = {path.suffix for path in files_of(five.layout.base(model))}
-        assert suffixes == {".json", ".jsonl", ".safetensors"}
+        found = files_of(five.layout.base(model))
+        assert {path.suffix for path in found} == {".json", ".jsonl", ".jinja", ".safetensors"}
+        assert {path.parent for path in found} == {five.layout.base(model)}
+        assert five.layout.base_weights(model) in found
 
 
 def test_the_same_data_gives_the_same_model(based: TinyRun, tmp_path: Path) -> None:
     copy = based.copy(tmp_path / "copy")
     folder = copy.layout.base(LLAMA)
     assert folder.name == based.layout.base(LLAMA).name
-    before = {name: sha256(folder / name) for name in (FULL_MODEL, TOKENIZER)}
+    before = {name: sha256(folder / name) for name in ("model-00001-of-00001.safetensors", TOKENIZER)}
     for name in before:
         (folder / name).unlink()
     stages.base(copy.project, LLAMA)

@@ -32,7 +32,14 @@ from rllr.config.load import load
 from rllr.errors import RllrError
 from rllr.files import digest, write_json
 from rllr.job import Job, gold_pairs
-from rllr.layout import ADAPTER, FULL_MODEL, MODEL_INDEX, TOKENIZER, Layout, base_revision
+from rllr.layout import (
+    ADAPTER,
+    FULL_MODEL,
+    MODEL_INDEX,
+    TOKENIZER,
+    Layout,
+    base_revision,
+)
 from rllr.prune import pruned_paths
 
 
@@ -72,14 +79,8 @@ def rl_methods():
     return [name for name, method in PROJECT.methods.items() if method.is_rl]
 
 
-def models_from(kind, *layouts):
-    """Models of a kind of source, of any layout or of some."""
-    sources = {name: model.source for name, model in PROJECT.models.items()}
-    return [
-        name
-        for name, source in sources.items()
-        if source.kind == kind and (not layouts or source.layout in layouts)
-    ]
+def models_from(kind):
+    return [name for name, model in PROJECT.models.items() if model.source.kind == kind]
 
 
 def any_of(names):

@@ -6,13 +6,13 @@ rule base_model:
         base_data,
     output:
         manifest=Path(PROJECT.config.models_dir) / "{model}@{revision}/manifest.json",
-        weights=Path(PROJECT.config.models_dir) / "{model}@{revision}" / FULL_MODEL,
+        weights=Path(PROJECT.config.models_dir) / "{model}@{revision}" / MODEL_INDEX,
         config=Path(PROJECT.config.models_dir) / "{model}@{revision}/config.json",
         tokenizer=Path(PROJECT.config.models_dir) / "{model}@{revision}" / TOKENIZER,
     log:
         LOGS / "base_model/{model}@{revision}.log",
     wildcard_constraints:
-        model=any_of(models_from("tiny", "native")),
+        model=any_of(models_from("tiny")),
         revision=any_of(base_revision(PROJECT, model) for model in PROJECT.models),
     retries: RETRIES
     threads: cpus("base")
@@ -26,20 +26,8 @@ rule base_model:
         " >> {log} 2>&1"
 
 
-# A tiny model that is written as published, fetched and converted like one: weights in some files.
-use rule base_model as base_model_as_published with:
-    output:
-        manifest=Path(PROJECT.config.models_dir) / "{model}@{revision}/manifest.json",
-        weights=Path(PROJECT.config.models_dir) / "{model}@{revision}" / MODEL_INDEX,
-        config=Path(PROJECT.config.models_dir) / "{model}@{revision}/config.json",
-        tokenizer=Path(PROJECT.config.models_dir) / "{model}@{revision}" / TOKENIZER,
-    wildcard_constraints:
-        model=any_of(models_from("tiny", "chatglm", "baichuan")),
-        revision=any_of(base_revision(PROJECT, model) for model in PROJECT.models),
-
-
 # Fetching needs the network, which compute nodes may not have, and nothing of the run's own.
-use rule base_model_as_published as fetch_model with:
+use rule base_model as fetch_model with:
     input:
         [],
     log:

@@ -22,7 +22,6 @@ from rllr.models.convert.checkpoint import Published
 if TYPE_CHECKING:
     import torch
 
-ARCHITECTURES = ("llama", "llama_alibi")
 FUSED = "self_attn.W_pack.weight"
 LAYER = re.compile(rf"(model\.layers\.\d+)\.{re.escape(FUSED)}")
 HEAD = "lm_head.weight"

@@ -17,7 +17,6 @@ from rllr.models.convert.checkpoint import Published
 if TYPE_CHECKING:
     import torch
 
-ARCHITECTURES = ("glm",)
 LAYER = re.compile(r"transformer\.encoder\.layers\.(\d+)\.(.+)")
 FUSED = "self_attention.query_key_value"
 TOP_NAMES = {

@@ -51,7 +51,6 @@ def convert_model(
     if source.resolve() == to.resolve():
         raise RllrError(f"{source}: the converted model must go to another folder")
     rules = RULES[layout]
-    _require_architecture(layout, rules, architecture)
     published = Published.read(source)
     config = rules.native_config(published, architecture)
     shards = _kept(read_shards(source), rules, published)
@@ -75,14 +74,6 @@ def clear(to: Path) -> None:
     weights = [*to.glob("*.safetensors"), *to.glob("*.safetensors.index.json")]
     for path in (to / CONFIG, *weights):
         path.unlink(missing_ok=True)
-
-
-def _require_architecture(layout: str, rules: ModuleType, architecture: str) -> None:
-    if architecture not in rules.ARCHITECTURES:
-        raise RllrError(
-            f"layout {layout} goes with architecture {' or '.join(rules.ARCHITECTURES)}, not "
-            f"{architecture}; mend the model's file"
-        )
 
 
 def _kept(shards: list[Shard], rules: ModuleType, published: Published) -> list[Shard]:

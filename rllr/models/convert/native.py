@@ -16,7 +16,6 @@ from rllr.models.convert.checkpoint import Published
 if TYPE_CHECKING:
     import torch
 
-ARCHITECTURES = ("llama", "mistral", "bloom")
 BUFFER = re.compile(r".*rotary_emb\.inv_freq")
 # Tied to the embeddings where config.json does not say otherwise.
 TIED = ("bloom",)
