@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ from tests.workflow.conftest import Workspace, write_workspace
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("cluster")]
 
 # Stages of some fifteen seconds, with a checkpoint every second or so.
-SHORT = {
+SHORT: dict[str, Any] = {
     "run": "faults",
     "models": ["llama2-tiny"],
     "data": {"sizes": {"sft": 400, "rm": 400, "rl": 60, "validation": 24, "test": 24}},
@@ -46,6 +47,21 @@ LONG = {
     "run": "long",
     "training": {k: {**v, **STEPS.get(k, {})} for k, v in SHORT["training"].items()},
 }
+# Whole batches at once: a step needs far more than the program had before it. (Where memory grows
+# slowly towards the limit, the kernel takes back the program's own pages for minutes before it
+# kills anything.)
+WHOLE = {
+    "sft": {"epochs": 4, "batch_size": 700, "checkpoint_every": 1},
+    "reward": {"epochs": 4, "batch_size": 700, "checkpoint_every": 1},
+    "ppo": {"steps": 3, "batch_size": 700, "checkpoint_every": 1},
+}
+LARGE = {
+    **SHORT,
+    "run": "large",
+    "data": {"sizes": {**SHORT["data"]["sizes"], "rl": 400}},
+    "training": {k: {**v, **WHOLE.get(k, {})} for k, v in SHORT["training"].items()},
+}
+RUNS = {"faults": SHORT, "long": LONG, "large": LARGE}
 ROW = "| {} | {} | {:.0f} s |"
 
 
@@ -202,13 +218,18 @@ def kill_snakemake(run: Disturbed) -> None:
 
 FAULTS: dict[str, tuple[Callable[[Disturbed], None], dict[str, object]]] = {
     "kill -9 of the program": (kill_the_program, {}),
-    "out of memory": (run_out_of_memory, {"mem_mb": 380}),
+    "out of memory": (run_out_of_memory, {"mem_mb": 800}),
     "time limit": (reach_the_time_limit, {"runtime": 1}),
     "time limit, lowered while running": (lower_the_time_limit, {}),
     "scancel": (cancel, {}),
     "scontrol requeue": (requeue, {}),
     "slurmd restarted": (restart_slurmd, {}),
     "Snakemake killed and started again": (kill_snakemake, {}),
+}
+RUN_OF = {
+    "out of memory": "large",
+    "time limit": "long",
+    "time limit, lowered while running": "long",
 }
 # How many jobs a stage takes at least, where a fault means more than one submission.
 RESUBMITTED = {*FAULTS} - {
@@ -226,7 +247,7 @@ def undisturbed(
 
     @cache
     def make(run: str) -> Workspace:
-        made = write_workspace(tmp_path_factory.mktemp(run), LONG if run == "long" else SHORT)
+        made = write_workspace(tmp_path_factory.mktemp(run), RUNS[run])
         made.snakemake(*[path for stage in STAGES.values() for path in stage.targets(run)])
         return made
 
@@ -242,7 +263,7 @@ def test_the_end_is_that_of_an_undisturbed_run(
     tmp_path: Path,
 ) -> None:
     disturb, resources = FAULTS[fault]
-    declared, config = STAGES[stage], LONG if fault.startswith("time limit") else SHORT
+    declared, config = STAGES[stage], RUNS[RUN_OF.get(fault, "faults")]
     source = undisturbed(config)
     workspace = copy_without(source, declared, tmp_path, config, resources)
     run = Disturbed(workspace, declared)
