@@ -216,21 +216,23 @@ def kill_snakemake(run: Disturbed) -> None:
     assert run.submissions == 1
 
 
-FAULTS: dict[str, tuple[Callable[[Disturbed], None], dict[str, object]]] = {
-    "kill -9 of the program": (kill_the_program, {}),
-    "out of memory": (run_out_of_memory, {"mem_mb": 800}),
-    "time limit": (reach_the_time_limit, {"runtime": 1}),
-    "time limit, lowered while running": (lower_the_time_limit, {}),
-    "scancel": (cancel, {}),
-    "scontrol requeue": (requeue, {}),
-    "slurmd restarted": (restart_slurmd, {}),
-    "Snakemake killed and started again": (kill_snakemake, {}),
+FAULTS: dict[str, Callable[[Disturbed], None]] = {
+    "kill -9 of the program": kill_the_program,
+    "out of memory": run_out_of_memory,
+    "time limit": reach_the_time_limit,
+    "time limit, lowered while running": lower_the_time_limit,
+    "scancel": cancel,
+    "scontrol requeue": requeue,
+    "slurmd restarted": restart_slurmd,
+    "Snakemake killed and started again": kill_snakemake,
 }
 RUN_OF = {
     "out of memory": "large",
     "time limit": "long",
     "time limit, lowered while running": "long",
 }
+# Too little by far; where it is nearly enough the kernel kills nothing for a long time.
+LITTLE_MB = {"SFT": 800, "reward model": 800, "PPO": 650}
 # How many jobs a stage takes at least, where a fault means more than one submission.
 RESUBMITTED = {*FAULTS} - {
     "scontrol requeue",
@@ -262,7 +264,9 @@ def test_the_end_is_that_of_an_undisturbed_run(
     undisturbed: Callable[[dict[str, object]], Workspace],
     tmp_path: Path,
 ) -> None:
-    disturb, resources = FAULTS[fault]
+    disturb = FAULTS[fault]
+    resources = {"mem_mb": LITTLE_MB[stage]} if fault == "out of memory" else {}
+    resources |= {"runtime": 1} if fault == "time limit" else {}
     declared, config = STAGES[stage], RUNS[RUN_OF.get(fault, "faults")]
     source = undisturbed(config)
     workspace = copy_without(source, declared, tmp_path, config, resources)
@@ -283,7 +287,7 @@ def copy_without(
     stage: Stage,
     folder: Path,
     config: dict[str, object],
-    resources: dict[str, object],
+    resources: dict[str, int],
 ) -> Workspace:
     """A copy of the undisturbed run, to go on on the cluster, that lacks one stage."""
     site = {"resources": {stage.command: {"mem_mb": 2000, "runtime": 10} | resources}}
