@@ -41,7 +41,7 @@ SHORT: dict[str, Any] = {
     },
 }
 # Stages that do not fit into SLURM's shortest limit, a minute.
-STEPS = {"sft": {"epochs": 40}, "reward": {"epochs": 40}, "ppo": {"steps": 400}}
+STEPS = {"sft": {"epochs": 28}, "reward": {"epochs": 28}, "ppo": {"steps": 300}}
 LONG = {
     **SHORT,
     "run": "long",
