@@ -29,10 +29,12 @@ from rllr.errors import RllrError
 from rllr.files import digest, read_json, write_json, write_text
 from rllr.heartbeat import BEAT_SECONDS, alone, beat, job_name
 from rllr.layout import CHECKPOINTS, MANIFEST
+from rllr.logs import carry_over
 
 RECORD = "attempts.json"
 HEARTBEAT = "heartbeat"
 END = "end.txt"
+LOG = "log.txt"
 # Path of the file in which the attempt itself says how it ended; set for what it starts.
 END_FILE = "RLLR_END_FILE"
 # Names one start of the workflow; set by it, so that a new start tries everything anew.
@@ -202,6 +204,7 @@ def _begin(folder: Path) -> list[Attempt]:
     )
     attempts.append(attempt)
     write_attempts(folder, attempts)
+    carry_over(folder / CHECKPOINTS / LOG)
     if len(attempts) > 1:
         before = f"the last one ended by: {attempts[-2].end}"
         print(f"attempt {len(attempts)} ({attempt.job}, {attempt.host}); {before}", flush=True)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -29,7 +30,9 @@ def checkpoint(step):
 """
 
 
-def start(folder: Path, stage: str, **environment: str) -> subprocess.Popen[str]:
+def start(
+    folder: Path, stage: str, log: IO[str] | None = None, **environment: str
+) -> subprocess.Popen[str]:
     """A process that supervises `stage`, the body of a function that returns an exit status."""
     body = "\n    ".join(stage.strip().splitlines())
     code = (
@@ -39,7 +42,7 @@ def start(folder: Path, stage: str, **environment: str) -> subprocess.Popen[str]
         [sys.executable, "-c", code, str(folder)],
         cwd=ROOT,
         env={**os.environ, attempts.INVOCATION: "run1", **environment},
-        stdout=subprocess.PIPE,
+        stdout=log or subprocess.PIPE,
         text=True,
     )
 
@@ -82,6 +85,24 @@ def test_a_kill_is_recorded_and_checkpoints_stay(tmp_path: Path) -> None:
     (attempt,) = read_attempts(tmp_path)
     assert (attempt.end, attempt.advanced) == ("killed (SIGKILL)", True)
     assert hopeless(tmp_path, "run1") is None
+
+
+def test_a_log_that_was_deleted_between_attempts_begins_with_what_it_held(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for count, end in enumerate(("os.kill(os.getppid(), signal.SIGKILL)", "return 1", "return 0")):
+        log.unlink(missing_ok=True)
+        with log.open("a") as stream:
+            process = start(tmp_path / "stage", f"print('try {count}', flush=True)\n{end}", stream)
+            process.wait(60)
+    said = [line for line in log.read_text().splitlines() if line.startswith("try")]
+    assert said == ["try 0", "try 1", "try 2"] and not (tmp_path / "stage").exists()
+
+
+def test_a_log_that_was_kept_is_not_repeated(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("a") as stream:
+        for end in ("return 1", "return 0"):
+            start(tmp_path / "stage", f"print('a try', flush=True)\n{end}", stream).wait(60)
+    assert (tmp_path / "log").read_text().count("a try") == 2
 
 
 def test_an_attempt_that_vanished_counts_as_killed(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ from tests.workflow.conftest import Workspace, write_workspace
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("cluster")]
 
 # Stages of some fifteen seconds, with a checkpoint every second or so.
-SHORT = {
+SHORT: dict[str, Any] = {
     "run": "faults",
     "models": ["llama2-tiny"],
     "data": {"sizes": {"sft": 400, "rm": 400, "rl": 60, "validation": 24, "test": 24}},
@@ -40,12 +41,27 @@ SHORT = {
     },
 }
 # Stages that do not fit into SLURM's shortest limit, a minute.
-STEPS = {"sft": {"epochs": 20}, "reward": {"epochs": 20}, "ppo": {"steps": 280}}
+STEPS = {"sft": {"epochs": 28}, "reward": {"epochs": 28}, "ppo": {"steps": 300}}
 LONG = {
     **SHORT,
     "run": "long",
     "training": {k: {**v, **STEPS.get(k, {})} for k, v in SHORT["training"].items()},
 }
+# Whole batches at once: a step needs far more than the program had before it. (Where memory grows
+# slowly towards the limit, the kernel takes back the program's own pages for minutes before it
+# kills anything.)
+WHOLE = {
+    "sft": {"epochs": 4, "batch_size": 700, "checkpoint_every": 1},
+    "reward": {"epochs": 4, "batch_size": 700, "checkpoint_every": 1},
+    "ppo": {"steps": 3, "batch_size": 700, "checkpoint_every": 1},
+}
+LARGE = {
+    **SHORT,
+    "run": "large",
+    "data": {"sizes": {**SHORT["data"]["sizes"], "rl": 400}},
+    "training": {k: {**v, **WHOLE.get(k, {})} for k, v in SHORT["training"].items()},
+}
+RUNS = {"faults": SHORT, "long": LONG, "large": LARGE}
 ROW = "| {} | {} | {:.0f} s |"
 
 
@@ -200,16 +216,23 @@ def kill_snakemake(run: Disturbed) -> None:
     assert run.submissions == 1
 
 
-FAULTS: dict[str, tuple[Callable[[Disturbed], None], dict[str, object]]] = {
-    "kill -9 of the program": (kill_the_program, {}),
-    "out of memory": (run_out_of_memory, {"mem_mb": 380}),
-    "time limit": (reach_the_time_limit, {"runtime": 1}),
-    "time limit, lowered while running": (lower_the_time_limit, {}),
-    "scancel": (cancel, {}),
-    "scontrol requeue": (requeue, {}),
-    "slurmd restarted": (restart_slurmd, {}),
-    "Snakemake killed and started again": (kill_snakemake, {}),
+FAULTS: dict[str, Callable[[Disturbed], None]] = {
+    "kill -9 of the program": kill_the_program,
+    "out of memory": run_out_of_memory,
+    "time limit": reach_the_time_limit,
+    "time limit, lowered while running": lower_the_time_limit,
+    "scancel": cancel,
+    "scontrol requeue": requeue,
+    "slurmd restarted": restart_slurmd,
+    "Snakemake killed and started again": kill_snakemake,
 }
+RUN_OF = {
+    "out of memory": "large",
+    "time limit": "long",
+    "time limit, lowered while running": "long",
+}
+# Too little by far; where it is nearly enough the kernel kills nothing for a long time.
+LITTLE_MB = {"SFT": 800, "reward model": 800, "PPO": 650}
 # How many jobs a stage takes at least, where a fault means more than one submission.
 RESUBMITTED = {*FAULTS} - {
     "scontrol requeue",
@@ -226,7 +249,7 @@ def undisturbed(
 
     @cache
     def make(run: str) -> Workspace:
-        made = write_workspace(tmp_path_factory.mktemp(run), LONG if run == "long" else SHORT)
+        made = write_workspace(tmp_path_factory.mktemp(run), RUNS[run])
         made.snakemake(*[path for stage in STAGES.values() for path in stage.targets(run)])
         return made
 
@@ -241,8 +264,10 @@ def test_the_end_is_that_of_an_undisturbed_run(
     undisturbed: Callable[[dict[str, object]], Workspace],
     tmp_path: Path,
 ) -> None:
-    disturb, resources = FAULTS[fault]
-    declared, config = STAGES[stage], LONG if fault.startswith("time limit") else SHORT
+    disturb = FAULTS[fault]
+    resources = {"mem_mb": LITTLE_MB[stage]} if fault == "out of memory" else {}
+    resources |= {"runtime": 1} if fault == "time limit" else {}
+    declared, config = STAGES[stage], RUNS[RUN_OF.get(fault, "faults")]
     source = undisturbed(config)
     workspace = copy_without(source, declared, tmp_path, config, resources)
     run = Disturbed(workspace, declared)
@@ -262,7 +287,7 @@ def copy_without(
     stage: Stage,
     folder: Path,
     config: dict[str, object],
-    resources: dict[str, object],
+    resources: dict[str, int],
 ) -> Workspace:
     """A copy of the undisturbed run, to go on on the cluster, that lacks one stage."""
     site = {"resources": {stage.command: {"mem_mb": 2000, "runtime": 10} | resources}}

@@ -4,7 +4,7 @@ import uuid
 from snakemake.jobs import Job as SnakemakeJob
 from snakemake.settings.types import DeploymentMethod
 
-from rllr import attempts
+from rllr import attempts, stages
 from rllr.artefact import commit
 from rllr.cluster import container as apptainer
 from rllr.cluster import leftover
@@ -90,21 +90,23 @@ container: str(IMAGE)
 # long before (rllr.attempts).
 RETRIES = 50
 UNBEGUN = {}
+# Compute rules and the kind of stage that each runs.
+KIND_OF = {
+    "base_model": "base",
+    "sft": "sft",
+    "sample": "sample",
+    "reward_model": "reward",
+    "policy": "policy",
+    "predict": "predict",
+    "predict_untrained": "predict",
+}
 
 
-def attempts_folder(name, wildcards):
-    """Where a compute stage's record of attempts lies; None for other rules."""
-    if name == "base_model":
+def attempts_folder(kind, wildcards):
+    """Where a compute stage's record of attempts lies."""
+    if kind == "base":
         return LAYOUT.base(wildcards.model)
-    if name == "sample":
-        return LAYOUT.samples(
-            wildcards.model, wildcards.start, wildcards.unit, wildcards.seed
-        )
-    if name in ("sft", "reward_model", "policy"):
-        return job_of(wildcards).trained(stage_name(wildcards))
-    if name in ("predict", "predict_untrained"):
-        return job_of(wildcards).predicting(wildcards.method)
-    return None
+    return stages.attempts_folder(job_of(wildcards), kind, stage_name(wildcards))
 
 
 def stage_name(wildcards):
@@ -120,7 +122,8 @@ def restarts(job):
     """
     if not workflow.is_main_process:
         return 0
-    folder = attempts_folder(job.rule.name, job.wildcards)
+    kind = KIND_OF.get(job.rule.name)
+    folder = kind and attempts_folder(kind, job.wildcards)
     if folder and (
         attempts.hopeless(folder, os.environ[attempts.INVOCATION])
         or never_began(folder)
@@ -155,14 +158,6 @@ if not workflow.is_main_process:
 
 # --- resources ----------------------------------------------------------------------------------
 
-RULE_OF = {
-    "base": "base_model",
-    "sft": "sft",
-    "sample": "sample",
-    "reward": "reward_model",
-    "policy": "policy",
-    "predict": "predict",
-}
 RESOURCES = (
     "slurm_account",
     "slurm_partition",
@@ -188,9 +183,8 @@ def compute(kind):
 
 
 def wanted(kind, wildcards):
-    folder = attempts_folder(RULE_OF[kind], wildcards)
-    too_little = attempts.too_little_memory(folder)
     name = stage_name(wildcards)
+    too_little = attempts.too_little_memory(attempts_folder(kind, wildcards))
     found = stage_resources(PROJECT, SITE, wildcards.model, kind, name, too_little)
     if on_slurm():
         return submission(SITE, found, offers())
