@@ -140,6 +140,10 @@ def test_prompts_are_those_of_the_released_code(paper: Project) -> None:
     "change, message",
     [
         ({"size": None}, "needs `size` .* and `device: cuda` .found size None"),
+        (
+            {"architecture": "glm", "source": {"layout": "baichuan"}},
+            "source.layout baichuan goes with architecture llama or llama_alibi, not glm",
+        ),
         ({"device": "cpu"}, "needs `size` .* and `device: cuda` .*device cpu"),
         ({"source": {"revision": "main"}}, r"source\.hub\.revision: .*\(found 'main'\)"),
         ({"source": {"repo": "llama"}}, r"source\.hub\.repo: .*\(found 'llama'\)"),

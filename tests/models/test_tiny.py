@@ -66,7 +66,9 @@ def test_the_same_data_gives_the_same_model(based: TinyRun, tmp_path: Path) -> N
     copy = based.copy(tmp_path / "copy")
     folder = copy.layout.base(LLAMA)
     assert folder.name == based.layout.base(LLAMA).name
-    before = {name: sha256(folder / name) for name in ("model-00001-of-00001.safetensors", TOKENIZER)}
+    before = {
+        name: sha256(folder / name) for name in ("model-00001-of-00001.safetensors", TOKENIZER)
+    }
     for name in before:
         (folder / name).unlink()
     stages.base(copy.project, LLAMA)
