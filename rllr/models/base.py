@@ -12,10 +12,12 @@ from typing import Any
 
 from rllr.config.load import Project
 from rllr.config.schema import HubSource, ModelConfig, TinySource
+from rllr.errors import RllrError
 from rllr.files import read_json
 from rllr.layout import SENTENCEPIECE, SUMMARY, TOKENIZER, TOKENIZER_CONFIG, Layout
 from rllr.models.chat import save_chat_template
 from rllr.models.fetch import check_pinned, fetch
+from rllr.models.prompts import PromptBuilder
 
 # Inside the base model's folder, until it is done: a tiny model as published, and what was fetched.
 PUBLISHED = "published"
@@ -43,6 +45,7 @@ def make_base(project: Project, model: str) -> dict[str, Any]:
         facts = _publish(project, model, to / PUBLISHED)
         facts |= _adopt(config, to / PUBLISHED, to)
         shutil.rmtree(to / PUBLISHED)
+    _check_tokenizer(config, to)
     save_chat_template(config.prompt, to)
     return facts
 
@@ -84,6 +87,17 @@ def _adopt(
         convert_tokenizer(original / SENTENCEPIECE, to, layout)
     shutil.rmtree(original)
     return facts
+
+
+def _check_tokenizer(config: ModelConfig, base: Path) -> None:
+    """RllrError unless the model has an embedding for each token, and the prompt's tokens exist."""
+    vocabulary = read_json(base / "config.json")["vocab_size"]
+    tokens = PromptBuilder(config, base, vocabulary).encoder.tokenizer.get_vocab_size()
+    if tokens > vocabulary:
+        raise RllrError(
+            f"{base}: the tokenizer has {tokens} tokens, the model {vocabulary}; they do not "
+            "belong together"
+        )
 
 
 def _take_tokenizer(source: TinySource | HubSource, original: Path, to: Path) -> None:

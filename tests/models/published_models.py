@@ -149,6 +149,16 @@ def write_chatglm(folder: Path, dtype: torch.dtype = torch.float32, **changes: A
     return write_published(folder, CHATGLM | changes, in_parts(randoms(chatglm_shapes(), dtype), 3))
 
 
+def write_large_chatglm(folder: Path, vocabulary: int) -> Path:
+    """The same with so many tokens."""
+    shapes = {
+        key: (vocabulary, *shape[1:]) if shape[0] == 60 else shape
+        for key, shape in chatglm_shapes().items()
+    }
+    config = CHATGLM | {"padded_vocab_size": vocabulary}
+    return write_published(folder, config, in_parts(randoms(shapes), 3))
+
+
 def write_baichuan(
     folder: Path, *, alibi: bool = False, dtype: torch.dtype = torch.float32, **changes: Any
 ) -> Path:

@@ -197,12 +197,6 @@ def test_a_configuration_that_is_no_object(source: Path) -> None:
     refused(source, r"config.json: no such file")
 
 
-def test_layout_and_architecture_that_do_not_go_together(source: Path) -> None:
-    refused(source, "layout chatglm goes with architecture glm, not llama", "chatglm", "llama")
-    message = "layout baichuan goes with architecture llama or llama_alibi, not glm"
-    refused(source, message, "baichuan", "glm")
-
-
 def test_a_13b_declared_as_a_7b(tmp_path: Path) -> None:
     source = write_baichuan(tmp_path / "published", hidden_size=5120, num_attention_heads=40)
     message = "Baichuan2 of hidden_size 5120 is `architecture: llama_alibi`, but .* says llama"

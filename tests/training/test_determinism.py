@@ -67,4 +67,4 @@ def test_summaries_repeat_in_another_folder(rewarded: TinyRun, tmp_path: Path, s
 
 def test_nothing_is_written_that_would_need_unpickling(copy: TinyRun) -> None:
     suffixes = {path.suffix for path in files_of(copy.root / "results")}
-    assert suffixes == {".json", ".jsonl", ".safetensors"}
+    assert suffixes == {".json", ".jsonl", ".jinja", ".safetensors"}

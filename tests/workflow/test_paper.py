@@ -70,9 +70,9 @@ def test_models_of_both_kinds_get_the_rule_of_their_kind(workspace: Workspace) -
             "results/models/llama2-7b@unpinned/manifest.json",
             "fetch_model/llama2-7b@unpinned.log",
             [
-                "meta-llama/Llama-2-7b-chat-hf is not fetched",
-                "revision is not pinned",
-                "(extends: tiny)",
+                "meta-llama/Llama-2-7b-chat-hf is not pinned",
+                "python -m rllr pin",
+                "allow_unpinned: true",
             ],
         ),
         (
