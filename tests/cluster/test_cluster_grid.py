@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+import yaml
+
+from rllr.config.load import CONFIG_DIR, read_yaml
 from tests.cluster.conftest import IMAGE, on_cluster
-from tests.workflow.conftest import Workspace, read
+from tests.workflow.conftest import Workspace, read, write_workspace
 
 pytestmark = pytest.mark.cluster
+
+TWO = "trained/two/sft/mixture/seed0"
 
 
 def test_every_metric_and_prediction_is_that_of_a_local_run(
@@ -52,6 +58,21 @@ def test_one_deleted_cell_is_made_again_and_nothing_else(submitted: Workspace) -
     text = submitted.snakemake(str(_relative(submitted, f"cells/{name}/metrics.json"))).stdout
     assert text.count("has been submitted") == 1
     assert submitted.metrics() == before
+
+
+def test_a_job_of_several_processes_ends_as_on_this_host(cluster: None, tmp_path: Path) -> None:
+    changes: dict[str, object] = {"models": ["two"], "tasks": ["mr"]}
+    runs = [on_cluster(tmp_path / "cluster", changes), write_workspace(tmp_path / "host", changes)]
+    weights = []
+    for run in runs:
+        model = read_yaml(CONFIG_DIR / "models/llama2-tiny.yaml") | {"gpus": 2}
+        (run.folder / "models").mkdir()
+        (run.folder / "models/two.yaml").write_text(yaml.safe_dump(model))
+        folder = run.path(TWO)
+        run.snakemake(str(_relative(run, f"{TWO}/manifest.json")))
+        assert read(folder / "manifest.json")["processes"] == 2
+        weights.append([path.read_bytes() for path in folder.glob("*.safetensors")])
+    assert weights[0] and weights[0] == weights[1]
 
 
 def test_a_dry_run_lists_jobs_by_stage(
