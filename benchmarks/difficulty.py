@@ -65,7 +65,7 @@ def validate(job: Job, task: str) -> float:
         load_policy(job.base, job.trained("sft")),
         [builder.prompt(schema, row).ids for row in rows],
         pad_id=builder.pad,
-        eos_id=builder.eos,
+        eos_ids=builder.ends,
         max_new_tokens=generation.max_new_tokens,
         batch_size=generation.batch_size,
     )

@@ -157,7 +157,7 @@ def predict(job: Job) -> Found:
         prompts += [job.builder.prompt(schema, example).ids for example in examples]
     limits = {"max_new_tokens": generation.max_new_tokens, "batch_size": generation.batch_size}
     started = now()
-    found = generate_ids(model, prompts, pad_id=job.builder.pad, eos_id=job.builder.eos, **limits)
+    found = generate_ids(model, prompts, pad_id=job.builder.pad, eos_ids=job.builder.ends, **limits)
     seconds, made = now() - started, [len(ids[0]) for ids in found]
     rows = _rows(list(map(len, prompts)), round(sum(made) / len(made)))
     operations = Time(job.project, MODEL).passing(rows)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,8 +41,14 @@ class Listing:
 
 
 def token() -> str | None:
-    """The user's token, if there is one."""
-    return os.environ.get(TOKEN, "").strip() or None
+    """The user's token, if there is one; RllrError for what cannot be a token."""
+    found = os.environ.get(TOKEN, "").strip()
+    if found and not re.fullmatch(r"[!-~]+", found):
+        raise RllrError(
+            f"the token in {TOKEN} is malformed: it holds a space, a line break or a character "
+            "that no token has; was it pasted twice?"
+        )
+    return found or None
 
 
 def endpoint() -> str:

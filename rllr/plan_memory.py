@@ -129,8 +129,7 @@ class Memory:
     def disk(self, job: Planned) -> float:
         """Bytes that a job leaves, with a training one's checkpoint, which goes when it is done."""
         if job.rule in ("fetch_model", "base_model"):
-            copies = 2 if self.model.source.layout != "native" else 1
-            return copies * self.weights
+            return self.weights
         if job.rule in ("sft", "reward_model", "policy"):
             return self._disk_of_training(job)
         sizes = Sizes(self.project)

@@ -341,6 +341,7 @@ class PretrainSettings(Strict):
     batch_size: Positive
     epochs: Positive
     max_length: Positive = 96
+    warmup_ratio: Fraction = 0.0
 
 
 class EpochSettings(LoraSettings):
@@ -348,6 +349,7 @@ class EpochSettings(LoraSettings):
 
     lora_dropout: Fraction = Field(0.1, description="paper: 0.1; PPO has none, see its trainer")
     learning_rate: Rate
+    warmup_ratio: Fraction = Field(0.0, description="share of the steps before the full rate")
     epochs: Rate
     batch_size: Positive
     micro_batch_size: Positive | None = None

@@ -20,12 +20,12 @@ def generate_ids(
     prompts: Sequence[list[int]],
     *,
     pad_id: int,
-    eos_id: int,
+    eos_ids: Sequence[int],
     max_new_tokens: int,
     batch_size: int,
     sampling: Sampling = Sampling(),
 ) -> list[list[list[int]]]:
-    """For each prompt, `sampling.samples` responses as ids up to and including the end token.
+    """For each prompt, `sampling.samples` responses as ids up to and including one of `eos_ids`.
 
     A response cut at `max_new_tokens` has no end token. Sampling draws from torch's global
     generator; seed it first.
@@ -35,7 +35,7 @@ def generate_ids(
     for at in range(0, len(order), batch_size):
         part = order[at : at + batch_size]
         rows = _generate_batch(
-            model, [prompts[i] for i in part], pad_id, eos_id, max_new_tokens, sampling
+            model, [prompts[i] for i in part], pad_id, eos_ids, max_new_tokens, sampling
         )
         for place, index in enumerate(part):
             results[index] = rows[place * sampling.samples : (place + 1) * sampling.samples]
@@ -47,7 +47,7 @@ def _generate_batch(
     model: Any,
     prompts: Sequence[list[int]],
     pad_id: int,
-    eos_id: int,
+    eos_ids: Sequence[int],
     max_new_tokens: int,
     sampling: Sampling,
 ) -> list[list[int]]:
@@ -67,11 +67,12 @@ def _generate_batch(
             attention_mask=mask.to(model.device),
             max_new_tokens=max_new_tokens,
             pad_token_id=pad_id,
-            eos_token_id=eos_id,
+            eos_token_id=list(eos_ids),
             **draw,
         )
-    return [_until_end(row, eos_id) for row in out[:, width:].tolist()]
+    return [_until_end(row, eos_ids) for row in out[:, width:].tolist()]
 
 
-def _until_end(ids: list[int], eos_id: int) -> list[int]:
-    return ids[: ids.index(eos_id) + 1] if eos_id in ids else ids
+def _until_end(ids: list[int], eos_ids: Sequence[int]) -> list[int]:
+    end = next((place for place, token in enumerate(ids) if token in eos_ids), len(ids))
+    return ids[: end + 1]

@@ -80,7 +80,7 @@ class Predictor:
             self.model,
             [prompt.ids for prompt in prompts],
             pad_id=builder.pad,
-            eos_id=builder.eos,
+            eos_ids=builder.ends,
             max_new_tokens=generation.max_new_tokens,
             batch_size=generation.batch_size,
         )
@@ -88,7 +88,7 @@ class Predictor:
         write_jsonl(to, [_row(schema, e, t) for e, t in zip(examples, texts, strict=True)])
         return {
             "prompts_cut": sum(prompt.cut for prompt in prompts),
-            "responses_cut": sum(builder.eos not in ids[0] for ids in responses),
+            "responses_cut": sum(ids[0][-1] not in builder.ends for ids in responses),
             "tokens": sum(len(ids[0]) for ids in responses),
             "sha256": sha256(to),
         }

@@ -29,7 +29,7 @@ def sample_responses(job: Job, start: str) -> dict[str, Any]:
         model,
         prompts,
         pad_id=job.builder.pad,
-        eos_id=job.builder.eos,
+        eos_ids=job.builder.ends,
         max_new_tokens=job.project.config.generation.max_new_tokens,
         batch_size=settings.batch_size or job.project.config.generation.batch_size,
         sampling=Sampling(settings.temperature, settings.samples_per_prompt),

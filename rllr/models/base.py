@@ -78,13 +78,14 @@ def _adopt(
 
     original, layout = to / ORIGINAL, config.source.layout
     facts = fetch(source, original, allow_unpinned=allow_unpinned)
-    facts["converted"] = convert_model(original, to, layout, config.architecture)
+    # The tokenizer first: where it is not what it should be, nothing else has been read.
     if layout == "native":
         _take_tokenizer(config.source, original, to)
     else:
         from rllr.models.spm import convert_tokenizer
 
         convert_tokenizer(original / SENTENCEPIECE, to, layout)
+    facts["converted"] = convert_model(original, to, layout, config.architecture)
     shutil.rmtree(original)
     return facts
 
@@ -104,11 +105,15 @@ def _take_tokenizer(source: TinySource | HubSource, original: Path, to: Path) ->
     """The published tokenizer.json as it is, and the configuration by which it is loaded so."""
     from tokenizers import Tokenizer
 
-    from rllr.models.tokenizers import write_tokenizer
+    from rllr.models.tokenizers import with_prefix_everywhere, write_tokenizer
 
     names = {"eos_token": source.eos, "pad_token": source.pad}
     if (original / TOKENIZER_CONFIG).exists():
         bos = read_json(original / TOKENIZER_CONFIG).get("bos_token")
         bos = bos["content"] if isinstance(bos, dict) else bos
         names |= {"bos_token": bos} if bos else {}
-    write_tokenizer(Tokenizer.from_file(str(original / TOKENIZER)), names, to)
+    try:
+        tokenizer = Tokenizer.from_file(str(original / TOKENIZER))
+    except Exception as error:  # the library raises no other
+        raise RllrError(f"{original / TOKENIZER}: not a tokenizer: {error}") from None
+    write_tokenizer(with_prefix_everywhere(tokenizer), names, to)

@@ -26,7 +26,7 @@ from rllr.config.schema import HubSource
 from rllr.errors import RllrError
 from rllr.files import read_json, write_json
 from rllr.job import Job
-from rllr.layout import ADAPTER, TOKENIZER, TOKENIZER_CONFIG, is_done
+from rllr.layout import ADAPTER, MANIFEST, TOKENIZER, TOKENIZER_CONFIG, is_done
 from rllr.models.chat import save_chat_template
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -39,6 +39,11 @@ def export(job: Job, method: str, to: Path, *, adapter_only: bool = False) -> No
     The folder appears whole or not at all. Raises RllrError if it holds something already, if a
     stage is not done or its weights are gone, if there is no adapter, or if the disk is too small.
     """
+    if job.config.architecture == "llama_alibi":
+        raise RllrError(
+            f"{job.model} is not exported: no class of transformers has its attention biases, and "
+            "what loads the folder without rllr.models.alibi would know no positions"
+        )
     _require_done(job, method)
     if adapter_only and not (job.trained(method) / ADAPTER).exists():
         raise RllrError(
@@ -116,7 +121,8 @@ def _name_of_base(job: Job) -> dict[str, Any]:
     """Where PEFT finds the base: on the hub, or, made or converted here, in its folder."""
     source = job.config.source
     if isinstance(source, HubSource) and source.layout == "native":
-        return {"base_model_name_or_path": source.repo, "revision": source.revision}
+        fetched = read_json(job.base / MANIFEST)["fetched"]
+        return {"base_model_name_or_path": source.repo, "revision": fetched["commit"]}
     return {"base_model_name_or_path": str(job.base.resolve()), "revision": None}
 
 

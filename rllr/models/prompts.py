@@ -17,6 +17,7 @@ from typing import Any
 
 from rllr.config.schema import ModelConfig, Segment, TaskConfig
 from rllr.errors import RllrError
+from rllr.files import read_json
 from rllr.models.tokenizers import TextEncoder
 from rllr.tasks.question import Piece, question_pieces
 
@@ -37,6 +38,7 @@ class PromptBuilder:
         self.max_tokens = max_tokens
         self.eos = self.encoder.control(model.source.eos)
         self.pad = self.encoder.control(model.source.pad)
+        self.ends = (self.eos, *_turn_ends(folder, self.eos))
         at = next(i for i, segment in enumerate(model.prompt) if segment.question)
         before, self.lead = self._lead(model.prompt[:at])
         self.before = self._ids(before, begins=True)
@@ -87,9 +89,16 @@ class PromptBuilder:
         return [*self.encoder.encode(text), self.eos]
 
     def decode(self, ids: list[int]) -> str:
-        """The text of a response, up to its end-of-sequence token."""
-        end = ids.index(self.eos) if self.eos in ids else len(ids)
+        """The text of a response, up to the token that ends it."""
+        end = next((place for place, token in enumerate(ids) if token in self.ends), len(ids))
         return self.encoder.decode(ids[:end]).strip()
+
+
+def _turn_ends(folder: Path, eos: int) -> list[int]:
+    """Further tokens that end a response; ChatGLM3 as published ends its turns with the next."""
+    config = folder / "config.json"
+    ends = read_json(config).get("eos_token_id") if config.exists() else None
+    return [token for token in ends if token != eos] if isinstance(ends, list) else []
 
 
 def _fit(pieces: list[Piece], encoded: list[list[int]], room: int, name: str) -> list[list[int]]:

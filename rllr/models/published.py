@@ -107,8 +107,11 @@ def check_shards(folder: Path, files: Sequence[PublishedFile], where: str) -> No
     """RllrError when the weights' index names a shard that was not published."""
     names = {file.name for file in files}
     for index in (name for name in names if name.endswith(".index.json")):
-        shards = read_json(folder / index).get("weight_map", {}).values()
-        missing = sorted(set(shards) - names)
+        found = read_json(folder / index)
+        shards = found.get("weight_map") if isinstance(found, dict) else None
+        if not isinstance(shards, dict) or not all(isinstance(n, str) for n in shards.values()):
+            raise RllrError(f"{where}: {index} has no `weight_map` of file names")
+        missing = sorted(set(shards.values()) - names)
         if missing:
             raise RllrError(
                 f"{where}: {index} names {missing[0]}, which is not there ({len(missing)} are "

@@ -83,6 +83,19 @@ def write_tokenizer(tokenizer: Tokenizer, names: dict[str, str], folder: Path) -
     write_json(folder / TOKENIZER_CONFIG, {**names, **extra})
 
 
+def with_prefix_everywhere(tokenizer: Tokenizer) -> Tokenizer:
+    """The same, but with a space before every text, where it puts one before the first alone.
+
+    Prompts are built so (rllr/models/prompts.py); only then does a chat template give their ids.
+    """
+    state = json.loads(tokenizer.to_str())
+    for part in ("pre_tokenizer", "decoder"):
+        for step in _steps(state[part]):
+            if step.get("prepend_scheme") == "first":
+                step["prepend_scheme"] = "always"
+    return Tokenizer.from_str(json.dumps(state))
+
+
 def _without_prefix(path: Path) -> tuple[Tokenizer, str]:
     """The tokenizer without the space that it puts before every text, and that space, or ""."""
     tokenizer = Tokenizer.from_file(str(path))

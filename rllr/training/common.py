@@ -43,7 +43,8 @@ def common_arguments(
         "per_device_eval_batch_size": EVALUATED_PER_MICRO * bound if bound else 64,
         "gradient_accumulation_steps": own // micro,
         "lr_scheduler_type": "cosine",
-        "warmup_steps": 0.03,
+        # A number below one is a share of all steps.
+        "warmup_steps": getattr(settings, "warmup_ratio", 0.0),
         "seed": seed,
         "data_seed": seed,
         "use_cpu": model.device == "cpu",

@@ -38,7 +38,7 @@ def scorer_on(
         one_base,
         reward_terms(job, method, config, one_base),
         job.builder.decode,
-        (job.builder.eos,),
+        job.builder.ends,
         ppo_settings(job, config).scoring_size,
         watched(prompts),
     )
@@ -65,7 +65,8 @@ def reward_terms(job: Job, method: str, config: RlSettings, one_base: OneBase) -
     for term in job.project.methods[method].rewards:
         cap = config.tau if term.cap == "tau" else term.cap
         if cap == "auto":
-            cap = cap_at_quantile(job, one_base, term.name, config.tau_quantile)
+            size = ppo_settings(job, config).scoring_size
+            cap = cap_at_quantile(job, one_base, term.name, config.tau_quantile, size)
         source: dict[str, Any] = {"function": FUNCTIONS.get(term.function or "")}
         if term.model is not None:
             source = {"adapter_path": job.trained(term.model)}

@@ -18,18 +18,19 @@ from rllr.job import Job
 from rllr.training.ppo.batch import batch_of
 from rllr.training.ppo.roles import OneBase
 
-SCORING_BATCH = 64
 
+def cap_at_quantile(job: Job, one_base: OneBase, reward: str, quantile: float, size: int) -> float:
+    """The quantile of a reward model's scores of gold validation responses, `size` rows at a time.
 
-def cap_at_quantile(job: Job, one_base: OneBase, reward: str, quantile: float) -> float:
-    """The quantile of a reward model's scores of gold validation responses; RllrError if none."""
-    rows = _gold_responses(job)
+    Raises RllrError if there are none.
+    """
+    rows = sorted(_gold_responses(job), key=lambda row: len(row[0]) + len(row[1]))
     if not rows:
         raise RllrError(
             f"tau: auto needs gold responses of the validation split, and run "
             f"{job.project.config.run!r} has none; set tau to a number"
         )
-    parts = [rows[start : start + SCORING_BATCH] for start in range(0, len(rows), SCORING_BATCH)]
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
     pad, device = job.builder.pad, one_base.device
     batches = [
         batch_of([prompt for prompt, _ in part], [response for _, response in part], pad, device)

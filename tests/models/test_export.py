@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -163,11 +164,15 @@ def test_what_the_folders_hold(trained: TinyRun, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "both", "merged"]
 
 
-def test_a_base_on_the_hub_is_named_by_its_id() -> None:
+def test_a_base_on_the_hub_is_named_by_its_id_and_the_commit_that_was_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from rllr.config.load import load
 
+    monkeypatch.chdir(tmp_path)
     job = Job(load({"extends": "paper"}), "mistral-7b", "mixture", 0)
-    named = {"base_model_name_or_path": "mistralai/Mistral-7B-Instruct-v0.2", "revision": None}
+    write_json(job.base / MANIFEST, {"fetched": {"commit": "0123"}})
+    named = {"base_model_name_or_path": "mistralai/Mistral-7B-Instruct-v0.2", "revision": "0123"}
     assert _name_of_base(job) == named
     converted = Job(job.project, "chatglm3-6b", "mixture", 0)
     path = Path(str(_name_of_base(converted)["base_model_name_or_path"]))
@@ -214,6 +219,16 @@ def test_what_was_not_trained_is_not_exported(trained: TinyRun, tmp_path: Path) 
                 trained.job(model=ADAPTED[0], seed=seed), method, tmp_path / "to", adapter_only=True
             )
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_transformers_would_load_wrongly_is_not_exported(
+    trained: TinyRun, tmp_path: Path
+) -> None:
+    job = trained.job(model=ADAPTED[0])
+    config = job.config.model_copy(update={"architecture": "llama_alibi"})
+    project = dataclasses.replace(job.project, models={job.model: config})
+    with pytest.raises(RllrError, match="is not exported: no class of transformers has its atten"):
+        export(dataclasses.replace(job, project=project), "sft", tmp_path / "to")
 
 
 def test_the_command(trained: TinyRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

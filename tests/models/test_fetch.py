@@ -176,6 +176,15 @@ def test_a_gated_model_with_a_granted_token(
     assert at_storage == {None}
 
 
+@pytest.mark.parametrize("token", ["hf_secret\nhf_secret", "hf_secret hf", "hf_secret\u00e9"])
+def test_what_cannot_be_a_token_is_not_quoted(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    message = refusal(tmp_path / "to", "the token in HF_TOKEN is malformed", "pasted twice")
+    assert "hf_secret" not in message and not hub.sent
+
+
 @pytest.mark.parametrize(
     "token, known, wanted",
     [

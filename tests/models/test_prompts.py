@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from odd_texts import CONTROL, ODD, control_ids
 from tiny_project import MODELS, TinyRun
 
 from rllr.errors import RllrError
+from rllr.files import read_json, write_json
 from rllr.job import Job
 from rllr.models.prompts import PromptBuilder
 from rllr.tasks.question import question_pieces, question_text
@@ -112,3 +115,19 @@ def test_a_limit_that_the_instruction_alone_exceeds(job: Job) -> None:
     for limit in (1, 12):
         with pytest.raises(RllrError, match=message):
             builder_for(job, limit).prompt(job.project.tasks["mr"], example(text=SHORT))
+
+
+def test_a_response_ends_where_the_published_model_ends_its_turns(
+    five: TinyRun, tmp_path: Path
+) -> None:
+    job = five.job(model="chatglm3-tiny")
+    shutil.copytree(job.base, tmp_path / "base")
+    config = read_json(tmp_path / "base/config.json")
+    user = job.builder.encoder.control("<|user|>")
+    write_json(tmp_path / "base/config.json", config | {"eos_token_id": [2, user]})
+    builder = PromptBuilder(job.config, tmp_path / "base", 100)
+    assert job.builder.ends == (2,) and builder.ends == (2, user)
+    words = builder.encoder.encode("Answer: good")
+    turn = builder.encoder.encode("and you?")
+    assert builder.decode([*words, user, *turn]) == builder.decode([*words, 2, *turn]) != ""
+    assert builder.decode([*words, user, *turn]) == "Answer: good"

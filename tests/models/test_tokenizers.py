@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from odd_texts import CONTROL, ODD, control_ids
 from tiny_project import MODELS, TinyRun
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from rllr.errors import RllrError
 from rllr.files import read_jsonl, write_json
 from rllr.layout import TOKENIZER
 from rllr.models.load import load_tokenizer
-from rllr.models.tokenizers import TextEncoder
+from rllr.models.tokenizers import TextEncoder, with_prefix_everywhere
 
 
 @pytest.fixture(params=MODELS)
@@ -112,3 +112,13 @@ def test_mistakes(encoder: TextEncoder, tmp_path: Path) -> None:
         encoder.control("<nothing>")
     with pytest.raises(RllrError, match="no tokenizer; was the base model built"):
         TextEncoder(tmp_path)
+
+
+def test_a_space_before_the_first_text_alone_becomes_one_before_each() -> None:
+    """As newer files of the Llama family have it; a prompt's texts follow control tokens."""
+    made = Tokenizer(models.BPE(vocab={"<s>": 0, "\u2581a": 1, "a": 2, "\u2581": 3}, merges=[]))
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    made.decoder = decoders.Metaspace(prepend_scheme="first")
+    made.add_special_tokens(["<s>"])
+    assert made.encode("<s>a").tokens == ["<s>", "a"]
+    assert with_prefix_everywhere(made).encode("<s>a").tokens == ["<s>", "\u2581", "a"]

@@ -39,7 +39,7 @@ use rule base_model as fetch_model with:
     localrule: True
     threads: 1
     resources:
-        mem_mb=600,
+        mem_mb=6000,
     message:
         "Base model {wildcards.model}: fetch and convert it"
 
