@@ -27,6 +27,9 @@ from rllr.tasks.response import format_response
 
 SEED = 0
 HELD_OUT = 20
+# Where rows of the output layer have length one, a hidden state's length bounds the logits: 64 for
+# the published width, 8 for a tiny one. The last norm's first weights make up for some of that.
+NORM_HEAD_SCALE = 3.0
 FRAME_REPEATS = 500
 TRAINING_SPLITS = ("sft", "rm", "rl")
 
@@ -156,6 +159,7 @@ def unit_head(model: Any) -> Iterator[None]:
         def forward(self, weight: torch.Tensor) -> torch.Tensor:
             return torch.nn.functional.normalize(weight)
 
+    torch.nn.init.constant_(model.model.norm.weight, NORM_HEAD_SCALE)
     parametrize.register_parametrization(model.lm_head, "weight", UnitRows())
     try:
         yield
