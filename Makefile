@@ -44,7 +44,7 @@ test-slow: $(VENV)/.ready-dev
 test-cluster: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -m cluster -rs tests/cluster
 
-# For instance FAULTS="-k 'kill and PPO'"; a whole run, half an hour, writes docs/faults.md.
+# For instance FAULTS="-k 'kill and PPO'"; a whole run, an hour, writes docs/faults.md.
 FAULTS ?=
 test-faults: $(VENV)/.ready-dev
 	$(if $(FAULTS),,FAULTS_TABLE=docs/faults.md) $(BIN)/python -m pytest -m faults -rs tests/cluster $(FAULTS)

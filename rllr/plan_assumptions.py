@@ -77,4 +77,5 @@ GPU: {PEAK_FLOPS / 1e12:.0f} TFLOP/s bf16 and {BYTES_PER_SECOND / 1e12:.2f} TB/s
 sheet), of which {TRAINING_SHARE:.0%} and {READING_SHARE:.0%} are reached
 a decoding step takes at least {SECONDS_PER_LAYER_STEP * 1e3:g} ms per layer, a job \
 {SECONDS_PER_JOB:.0f} s beside its work
+disk: what is kept; fetching takes a model's size once more until it is converted
 memory: rows as long as generation allows; {RUNTIME / GB:g} GB for CUDA and workspaces"""

@@ -71,13 +71,17 @@ class Project:
         return [MIXTURE] if self.config.scope == MIXTURE else list(self.config.tasks)
 
     def settings(self, model: str, stage: str, kind: str) -> Strict:
-        """Settings of one stage: the kind's, then the model's for the stage, then the run's."""
+        """Settings of one stage: the kind's, the model's for the stage, the run's, for this model.
+
+        Later ones win.
+        """
         base = getattr(self.config.training, kind)
         if base is None:
             raise RllrError(f"stage {stage!r} needs settings: training.{kind} is missing")
         merged = base.model_dump(exclude_unset=True)
         merged |= self.models[model].stages.get(stage, {})
         merged |= self.config.stages.get(stage, {})
+        merged |= self.config.stages.get(f"{model}/{stage}", {})
         where = f"settings of stage {stage!r} for model {model!r}"
         return validate(type(base), merged, where)
 
@@ -324,7 +328,11 @@ def _check_stages(project: Project) -> None:
     everywhere = {path.stem for f in project.folders for path in (f / "methods").glob("*.yaml")}
     everywhere |= PAPER_REWARD_MODELS  # a model's file has settings for them, a run perhaps not
     for where, stages in places.items():
-        for stage in stages:
+        for name in stages:
+            model, _, stage = name.rpartition("/")
+            if model and model not in project.models:
+                hint = nearest(model, sorted(project.models))
+                raise RllrError(f"{where}: {name!r} names no model of this run{hint}")
             if stage not in known and stage not in everywhere:
                 raise RllrError(f"{where}: unknown stage {stage!r}{nearest(stage, known)}")
 

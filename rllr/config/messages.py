@@ -55,6 +55,8 @@ def _child(node: dict[str, Any], part: str, root: dict[str, Any]) -> dict[str, A
     if not isinstance(found, dict):
         mapping = node.get("discriminator", {}).get("mapping", {})
         found = {"$ref": mapping[part]} if part in mapping else node
+    # An optional class is that or nothing.
+    found = next((one for one in found.get("anyOf", []) if "$ref" in one), found)
     if "$ref" in found:
         found = root["$defs"][found["$ref"].rsplit("/", 1)[-1]]
     return found

@@ -77,7 +77,8 @@ def _adopt(
     from rllr.models.convert import convert_model
 
     original, layout = to / ORIGINAL, config.source.layout
-    facts = fetch(source, original, allow_unpinned=allow_unpinned)
+    tokenizer = TOKENIZER if layout == "native" else SENTENCEPIECE
+    facts = fetch(source, original, allow_unpinned=allow_unpinned, tokenizer=tokenizer)
     # The tokenizer first: where it is not what it should be, nothing else has been read.
     if layout == "native":
         _take_tokenizer(config.source, original, to)

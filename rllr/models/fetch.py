@@ -40,11 +40,17 @@ class Origin:
 
 
 def fetch(
-    source: HubSource | Path, to: Path, *, allow_unpinned: bool = False, say: Say | None = None
+    source: HubSource | Path,
+    to: Path,
+    *,
+    allow_unpinned: bool = False,
+    tokenizer: str | None = None,
+    say: Say | None = None,
 ) -> dict[str, Any]:
     """Fetch a model's files into the folder `to`, which is fetch's own; return a manifest's facts.
 
-    `source` is a repository of the hub, or a folder with the same files. Goes on where an earlier
+    `source` is a repository of the hub, or a folder with the same files; `tokenizer` names the file
+    that it must hold, where it matters which. Goes on where an earlier
     call was killed. Facts: `fetched` (`repo` and the `commit`, or the `folder`), `bytes`, and
     `files`, each with its `size` and `sha256`. `say` takes lines on progress (default: print).
 
@@ -58,6 +64,11 @@ def fetch(
     else:
         origin = _hub_origin(source, allow_unpinned)
     files = select(origin.files, origin.name)
+    if tokenizer and tokenizer not in {file.name for file in files}:
+        raise RllrError(
+            f"{origin.name} holds no {tokenizer}, which its `source.layout` needs; mend the "
+            "model's file, or name another repository"
+        )
     try:
         _fetch_files(origin, files, to, say)
     except OSError as error:

@@ -225,6 +225,19 @@ def test_the_runs_settings_of_a_stage_beat_the_models_and_those_the_kinds(tmp_pa
     }
 
 
+def test_a_run_can_set_a_stage_of_one_model(tmp_path: Path) -> None:
+    write_model(tmp_path, "mine", LLAMA, stages={"rllr": {"kl_coef": 0.5}})
+    raw = {"extends": "tiny", "models": ["mine", LLAMA]}
+    stages = {"rllr": {"kl_coef": 0.3, "top_k": 9}, "mine/rllr": {"kl_coef": 0.2}}
+    project = load({**raw, "stages": stages}, tmp_path)
+    found = [project.rl(model, "rllr") for model in ("mine", LLAMA)]
+    assert [(s.kl_coef, s.top_k) for s in found] == [(0.2, 9), (0.3, 9)]
+    with pytest.raises(RllrError, match="'mime/rllr' names no model of this run; did you mean 'm"):
+        load({**raw, "stages": {"mime/rllr": {"kl_coef": 0.2}}}, tmp_path)
+    with pytest.raises(RllrError, match="unknown stage 'rlr'; did you mean 'rllr'"):
+        load({**raw, "stages": {"mine/rlr": {"kl_coef": 0.2}}}, tmp_path)
+
+
 def test_a_models_own_mistakes_are_found_at_once(tmp_path: Path) -> None:
     write_model(tmp_path, "mine", LLAMA, stages={"rllr": {"kl_cof": 0.5}})
     with pytest.raises(RllrError, match="did you mean 'kl_coef'"):

@@ -148,6 +148,7 @@ def test_prompts_are_those_of_the_released_code(paper: Project) -> None:
         ({"source": {"revision": "main"}}, r"source\.hub\.revision: .*\(found 'main'\)"),
         ({"source": {"repo": "llama"}}, r"source\.hub\.repo: .*\(found 'llama'\)"),
         ({"source": {"kind": "hbu"}}, r"source: .*'tiny', 'hub'"),
+        ({"shape": {"head_dim": 64}}, "unknown key 'shape.head_dim'.*allowed: heads, hidden_size"),
         ({"source": {"hidden_size": 64}}, "unknown key 'source.hub.hidden_size'.*allowed: eos"),
     ],
 )
