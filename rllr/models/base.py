@@ -17,7 +17,6 @@ from rllr.files import read_json
 from rllr.layout import SENTENCEPIECE, SUMMARY, TOKENIZER, TOKENIZER_CONFIG, Layout
 from rllr.models.chat import save_chat_template
 from rllr.models.fetch import check_pinned, fetch
-from rllr.models.prompts import PromptBuilder
 
 # Inside the base model's folder, until it is done: a tiny model as published, and what was fetched.
 PUBLISHED = "published"
@@ -93,6 +92,8 @@ def _adopt(
 
 def _check_tokenizer(config: ModelConfig, base: Path) -> None:
     """RllrError unless the model has an embedding for each token, and the prompt's tokens exist."""
+    from rllr.models.prompts import PromptBuilder
+
     vocabulary = read_json(base / "config.json")["vocab_size"]
     tokens = PromptBuilder(config, base, vocabulary).encoder.tokenizer.get_vocab_size()
     if tokens > vocabulary:

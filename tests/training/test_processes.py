@@ -77,6 +77,7 @@ def test_two_processes_have_the_losses_of_one(
     assert not (two.job().trained(name) / CHECKPOINTS).exists()
 
 
+@pytest.mark.slow
 def test_two_processes_stop_together_and_go_on_to_the_same_bytes(
     based: TinyRun, tmp_path: Path
 ) -> None:

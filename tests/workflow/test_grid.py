@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 from tests.workflow.conftest import Workspace, read, write_workspace
 
 METHODS = ["sft_label", "sft", "rlhf", "rllr", "rllr_mixed"]
@@ -176,26 +174,3 @@ def test_z_pruning_frees_weights_and_retrains_nothing(finished: Workspace) -> No
     planned = finished.planned()
     metrics.write_text(text)
     assert planned == {"score": 1, **REPORTING}
-
-
-@pytest.fixture(scope="module")
-def again(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """One model of the grid once more, from nothing, with a second seed beside the first."""
-    changes = {"models": ["llama2-tiny"], "seeds": [0, 1], "context_methods": []}
-    workspace = write_workspace(tmp_path_factory.mktemp("again"), changes)
-    workspace.snakemake("tables")
-    return workspace
-
-
-def test_the_same_seed_gives_the_same_bytes(finished: Workspace, again: Workspace) -> None:
-    first, second = finished.metrics(), again.metrics()
-    shared = [path for path in second if "seed0" in path]
-    assert len(shared) == 2 * 2 * (len(METHODS)) + 2 * 2
-    assert all(first[path] == second[path] for path in shared)
-
-
-def test_another_seed_gives_other_weights_for_every_trained_stage(again: Workspace) -> None:
-    for stage in [*METHODS, "rlhf_rm", "rllr_rm"]:
-        folders = [trained(again, stage).parent / f"seed{seed}" for seed in (0, 1)]
-        weights = [next(folder.glob("*.safetensors")).read_bytes() for folder in folders]
-        assert weights[0] != weights[1], stage
