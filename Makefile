@@ -35,7 +35,7 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/snakemake --lint
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -m slow
