@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rllr.config.data import HubData
 from rllr.config.load import BASELINE, Project
-from rllr.config.schema import HubSource
+from rllr.config.schema import MIXTURE, HubSource
 from rllr.files import digest
 
 MANIFEST = "manifest.json"
@@ -140,12 +141,12 @@ def base_slice(project: Project, model: str) -> dict[str, object]:
         }
     return {
         "run": project.config.run,
-        "data": project.config.data.model_dump(),
+        "data": [[task, data_slice(project, task)] for task in project.train_tasks],
         # Pairs, not a mapping: their order is the order in which the corpus is drawn.
         "tasks": [[task, _task_slice(project, task)] for task in project.train_tasks],
         "threads": project.config.threads.training,
         "pretrain": project.pretrain(model).model_dump(),
-        "teacher": project.config.teacher.model_dump(),
+        **teacher_slice(project),
         "source": source.model_dump(),
         "prompt": [segment.model_dump() for segment in project.models[model].prompt],
         "architecture": project.models[model].architecture,
@@ -154,3 +155,33 @@ def base_slice(project: Project, model: str) -> dict[str, object]:
 
 def _task_slice(project: Project, task: str) -> dict[str, object]:
     return project.tasks[task].model_dump(include={"instruction", "input", "labels"})
+
+
+def data_slice(project: Project, task: str) -> dict[str, object]:
+    """What a task's own examples depend on."""
+    declared = project.tasks[task]
+    found: dict[str, object] = {
+        "data": project.data(task).model_dump(),
+        "task": declared.model_dump(include={"input", "labels"}),
+    }
+    if isinstance(project.data(task), HubData):
+        found["hub"] = declared.hub.model_dump() if declared.hub else None
+    return found
+
+
+def related_tasks(project: Project, task: str) -> list[str]:
+    """Tasks of the run whose evaluated texts a task must not train on.
+
+    Where every task has a model of its own, there is none.
+    """
+    if project.config.scope != MIXTURE:
+        return []
+    declared = project.tasks[task]
+    return [name for name in declared.related if name in project.data_tasks]
+
+
+def teacher_slice(project: Project) -> dict[str, object]:
+    """What rationales depend on besides their examples."""
+    teacher = project.config.teacher
+    prompts = [teacher.prompt, teacher.wrong_prompt] if teacher.asks else []
+    return {"teacher": teacher.seen(), "prompts": [project.prompts[name] for name in prompts]}

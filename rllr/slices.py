@@ -11,7 +11,7 @@ from typing import Any
 
 from rllr.config.load import Project
 from rllr.config.schema import ScoreLabels
-from rllr.layout import base_slice
+from rllr.layout import base_slice, data_slice, related_tasks, teacher_slice
 
 Slice = dict[str, Any]
 TEXT = {"instruction", "input", "labels"}
@@ -22,17 +22,16 @@ UNSEEN = {"checkpoint_every"}
 def data(project: Project, task: str) -> Slice:
     """The data stage of a task."""
     return {
-        "data": project.config.data.model_dump(),
-        "task": _task(project, task, {"input", "labels"}),
+        **data_slice(project, task),
+        "related": [[name, data_slice(project, name)] for name in related_tasks(project, task)],
     }
 
 
 def rationales(project: Project, task: str) -> Slice:
     """The teacher stage of a task."""
     wrong = project.config.pairs.wrong_labels
-    teacher = project.config.teacher.model_dump()
     return {
-        "teacher": teacher,
+        **teacher_slice(project),
         "wrong_labels": wrong,
         "task": _task(project, task, {"input", "labels"}),
     }
@@ -74,7 +73,13 @@ def sample(project: Project, model: str, unit: str) -> Slice:
 def judge(project: Project, unit: str) -> Slice:
     """Judging of sampled responses."""
     tasks = {task: _task(project, task, {"input", "labels"}) for task in project.unit_tasks(unit)}
-    return {"pairs_per_prompt": project.config.pairs.pairs_per_prompt, "tasks": tasks}
+    judge = project.config.judge
+    return {
+        "judge": judge.seen(),
+        "prompt": project.prompts.get(judge.prompt) if judge.asks else None,
+        "pairs_per_prompt": project.config.pairs.pairs_per_prompt,
+        "tasks": tasks,
+    }
 
 
 def reward(project: Project, model: str, name: str, unit: str) -> Slice:

@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
+from rllr.config.data import Data, GeneratedData, HubData, ReleaseData
 from rllr.config.messages import S, nearest, validate
 from rllr.config.schema import (
     MIXTURE,
     SPLITS,
     EpochSettings,
-    GeneratedData,
     GroupSettings,
     MethodConfig,
     ModelConfig,
@@ -45,6 +45,7 @@ class Project:
     models: dict[str, ModelConfig]
     tasks: dict[str, TaskConfig]
     methods: dict[str, MethodConfig]
+    prompts: dict[str, str] = field(default_factory=dict)
     folders: tuple[Path, ...] = field(default=(CONFIG_DIR,), compare=False)
 
     @property
@@ -55,7 +56,16 @@ class Project:
     @property
     def data_tasks(self) -> list[str]:
         """All tasks whose data the run needs, evaluated ones first."""
-        return list(dict.fromkeys([*self.config.tasks, *self.train_tasks]))
+        return list(dict.fromkeys([*self.test_tasks, *self.train_tasks]))
+
+    @property
+    def test_tasks(self) -> list[str]:
+        """All tasks that models are evaluated on, those shown for context last."""
+        return [*self.config.tasks, *self.config.context_tasks]
+
+    def data(self, task: str) -> Data:
+        """Where a task's examples come from."""
+        return self.config.task_data.get(task, self.config.data)
 
     def unit_tasks(self, unit: str) -> list[str]:
         """The tasks that the models of one training unit are trained on."""
@@ -63,7 +73,7 @@ class Project:
 
     def eval_tasks(self, unit: str) -> list[str]:
         """The tasks that the models of one training unit are evaluated on."""
-        return list(self.config.tasks) if unit == MIXTURE else [unit]
+        return self.test_tasks if unit == MIXTURE else [unit]
 
     @property
     def units(self) -> list[str]:
@@ -109,6 +119,7 @@ class Project:
             "models": {k: v.model_dump() for k, v in self.models.items()},
             "tasks": {k: v.model_dump() for k, v in self.tasks.items()},
             "methods": {k: v.model_dump() for k, v in self.methods.items()},
+            "prompts": self.prompts,
         }
 
     @classmethod
@@ -121,6 +132,7 @@ class Project:
             models={k: validate(ModelConfig, v, k) for k, v in data["models"].items()},
             tasks={k: validate(TaskConfig, v, k) for k, v in data["tasks"].items()},
             methods={k: validate(MethodConfig, v, k) for k, v in data["methods"].items()},
+            prompts=dict(data.get("prompts", {})),
         )
 
     @property
@@ -204,12 +216,13 @@ def load(raw: Mapping[str, Any], folder: Path = CONFIG_DIR) -> Project:
     """
     config = validate(RunConfig, resolve_extends(raw, folder), "configuration")
     folders = tuple(dict.fromkeys([folder, CONFIG_DIR]))
-    tasks = dict.fromkeys([*config.tasks, *(config.train_tasks or [])])
+    tasks = dict.fromkeys([*config.tasks, *(config.train_tasks or []), *config.context_tasks])
     project = Project(
         config=config,
         models=_definitions("models", ModelConfig, config.models, folders),
         tasks=_definitions("tasks", TaskConfig, tasks, folders),
         methods=_methods(config, folders),
+        prompts={name: _prompt(name, folders) for name in _prompt_names(config)},
         folders=folders,
     )
     _cross_check(project)
@@ -232,6 +245,23 @@ def _definition(kind: str, schema: type[S], name: str, folders: tuple[Path, ...]
     raise RllrError(
         f"{kind}: unknown {kind[:-1]} {name!r}{nearest(name, known)}; looked in {places}"
     )
+
+
+def _prompt_names(config: RunConfig) -> list[str]:
+    """What the run asks language models with."""
+    teacher, judge = config.teacher, config.judge
+    names = [teacher.prompt, teacher.wrong_prompt] if teacher.asks else []
+    return [*names, judge.prompt] if judge.asks else names
+
+
+def _prompt(name: str, folders: tuple[Path, ...]) -> str:
+    for folder in folders:
+        path = folder / "prompts" / f"{name}.txt"
+        if path.exists():
+            return path.read_text(encoding="utf-8")
+    known = sorted({path.stem for folder in folders for path in (folder / "prompts").glob("*.txt")})
+    places = " and ".join(str(folder / "prompts") for folder in folders)
+    raise RllrError(f"prompts: there is no {name}.txt{nearest(name, known)}; looked in {places}")
 
 
 def _methods(config: RunConfig, folders: tuple[Path, ...]) -> dict[str, MethodConfig]:
@@ -280,25 +310,60 @@ def _check_sources(project: Project) -> None:
     for name in config.reward_models:
         if name in project.methods:
             raise RllrError(f"reward_models: {name!r} is also the name of a method; rename one")
-    if isinstance(config.data, GeneratedData):
-        missing = [name for name in SPLITS if getattr(config.data.sizes, name) is None]
-        if missing:
-            raise RllrError(f"data.sizes: generated data needs a size for {', '.join(missing)}")
-        _check_generated(project)
-    elif config.teacher.backend == "generated":
+    for name in config.task_data:
+        if name not in project.data_tasks:
+            known = project.data_tasks
+            raise RllrError(f"task_data: {name!r} is no task of this run{nearest(name, known)}")
+    for task in project.data_tasks:
+        _check_data(project, task)
+    _check_context_tasks(project)
+
+
+def _check_data(project: Project, task: str) -> None:
+    data = project.data(task)
+    if isinstance(data, GeneratedData):
+        _check_generated(data, task)
+    elif project.config.teacher.backend == "generated":
         raise RllrError(
             "teacher.backend: 'generated' only knows generated data; use 'lexical' (or 'auto') "
-            f"with data.source {config.data.source!r}"
+            f"with data.source {data.source!r}"
         )
-
-
-def _check_generated(project: Project) -> None:
-    unknown = [task for task in project.data_tasks if task not in GENERATED_TASKS]
-    if unknown:
+    if isinstance(data, HubData) and project.tasks[task].hub is None:
         raise RllrError(
-            f"tasks: there is no generated data for {', '.join(unknown)}; set data to {{source: "
+            f"tasks/{task}: data.source is 'hub', but the task's file has no section `hub`; add it "
+            "(config/README.md), or set task_data for this task"
+        )
+    if isinstance(data, ReleaseData) and task not in data.rules:
+        hint = nearest(task, sorted(data.rules))
+        raise RllrError(f"data.rules: there is no rule for task {task!r}{hint}")
+
+
+def _check_generated(data: GeneratedData, task: str) -> None:
+    missing = [name for name in SPLITS if getattr(data.sizes, name) is None]
+    if missing:
+        raise RllrError(f"data.sizes: generated data needs a size for {', '.join(missing)}")
+    if task not in GENERATED_TASKS:
+        raise RllrError(
+            f"tasks: there is no generated data for {task}; set data (or task_data) to {{source: "
             f"local, path: …}} (generated: {', '.join(GENERATED_TASKS)})"
         )
+
+
+def _check_context_tasks(project: Project) -> None:
+    """A context task is a further test set of a task that models are trained on."""
+    config = project.config
+    for name in project.data_tasks:
+        parent = project.tasks[name].test_of
+        if (name in config.context_tasks) != (parent is not None):
+            raise RllrError(
+                f"tasks/{name}: context_tasks are the tasks whose files say `test_of: TASK`, and "
+                f"only these (this one says {parent})"
+            )
+        if parent and (config.scope != MIXTURE or parent not in project.train_tasks):
+            raise RllrError(
+                f"context_tasks: {name!r} needs scope mixture and {parent!r} among the tasks "
+                "trained on"
+            )
 
 
 def _check_rewards(project: Project) -> None:

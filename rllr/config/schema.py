@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+from rllr.config.asking import JudgeConfig, TeacherConfig
+from rllr.config.data import (
+    Data,
+    HubDataset,
+    over,
+)
+from rllr.config.strict import Fraction, Key, Positive, Rate, Strict
+
 RewardName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Field(gt=0)]
 
 SPLITS = ("sft", "rm", "rl", "validation", "test")
 LABEL_SENSITIVE = "label_sensitive"
@@ -40,12 +44,6 @@ LAYOUTS = {
     "chatglm": ("glm",),
     "baichuan": ("llama", "llama_alibi"),
 }
-
-
-class Strict(BaseModel):
-    """Base of all configuration classes: frozen, unknown keys forbidden."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 # --- tasks ---------------------------------------------------------------------------------------
@@ -91,6 +89,11 @@ class TaskConfig(Strict):
     labels: Annotated[ClassLabels | ScoreLabels, Field(discriminator="kind")]
     metric: Literal["accuracy", "pearson"]
     f1_of: str | None = Field(None, description="report F1 of this class too")
+    related: list[Key] = Field([], description="tasks whose texts may be the same as this one's")
+    test_of: Key | None = Field(
+        None, description="a further test set of that task; for `context_tasks`, never trained on"
+    )
+    hub: HubDataset | None = Field(None, description="the published data, for data.source hub")
 
     @model_validator(mode="after")
     def _consistent(self) -> TaskConfig:
@@ -444,58 +447,6 @@ class TrainingConfig(Strict):
 # --- the run -------------------------------------------------------------------------------------
 
 
-class SplitSizes(Strict):
-    """Examples per task and split; none of `local` data's splits may be larger than it holds."""
-
-    sft: Positive | None = None
-    rm: Positive | None = None
-    rl: Positive | None = None
-    validation: Positive | None = None
-    test: Positive | None = None
-
-
-class GeneratedData(Strict):
-    """The embedded default: eight tasks from a grammar whose hidden structure is the label."""
-
-    source: Literal["generated"]
-    sizes: SplitSizes
-    noise: float = Field(ge=0, le=0.5, description="share of wrong labels in sft and rm")
-    difficulty: float = Field(ge=0, le=1, description="0 easiest, 1 hardest; see the generator")
-    seed: int = 0
-
-
-class LocalData(Strict):
-    """A folder `<path>/<task>/{train,validation,test}.jsonl` of the user's own."""
-
-    source: Literal["local"]
-    path: str
-    sizes: SplitSizes = SplitSizes()
-    rm_share: Fraction = Field(0.4, description="share of train.jsonl kept for reward models")
-    rl_share: Fraction = Field(0.2, description="share of train.jsonl kept as RL prompts")
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _shares(self) -> LocalData:
-        if self.rm_share + self.rl_share >= 1:
-            raise ValueError("rm_share + rl_share must leave something of train.jsonl for sft")
-        return self
-
-
-class HubData(Strict):
-    """The tasks' published data sets."""
-
-    source: Literal["hub"]
-    sizes: SplitSizes
-    seed: int = 0
-
-
-class TeacherConfig(Strict):
-    """Who writes rationales: `generated` (the generator's own) or `lexical` (any data)."""
-
-    backend: Literal["auto", "generated", "lexical"] = "auto"
-    seed: int = 0
-
-
 class PairsConfig(Strict):
     """How preference pairs are made."""
 
@@ -537,12 +488,20 @@ class RunConfig(Strict):
     models: list[Key] = Field(min_length=1)
     tasks: list[Key] = Field(min_length=1)
     train_tasks: list[Key] | None = None
+    context_tasks: list[Key] = Field(
+        [], description="further test sets: shown, neither trained on nor averaged"
+    )
     methods: list[Key] = Field(min_length=1)
     context_methods: list[Key] = []
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
     scope: Literal["mixture", "per_task"] = "mixture"
-    data: Annotated[GeneratedData | LocalData | HubData, Field(discriminator="source")]
+    data: Data
+    task_data: dict[Key, Data] = Field({}, description="over `data`, for single tasks")
+    answers_dir: str = Field(
+        "results/answers", description="what language models answered; shared by runs"
+    )
     teacher: TeacherConfig = TeacherConfig()
+    judge: JudgeConfig = JudgeConfig()
     pairs: PairsConfig = PairsConfig()
     reward_models: dict[RewardName, RewardModelConfig] = {}
     generation: GenerationConfig
@@ -551,9 +510,19 @@ class RunConfig(Strict):
     threads: ThreadsConfig = ThreadsConfig()
     trackers: list[Literal["tensorboard", "wandb"]] = ["tensorboard"]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _data_of_single_tasks(cls, raw: Any) -> Any:
+        """A task's data of the run's own source need only say what differs."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("task_data"), dict):
+            return raw
+        data = raw.get("data")
+        return {**raw, "task_data": {k: over(data, v) for k, v in raw["task_data"].items()}}
+
     @model_validator(mode="after")
     def _no_repeats(self) -> RunConfig:
-        for field in ("models", "tasks", "train_tasks", "methods", "context_methods", "seeds"):
+        lists = ("models", "tasks", "train_tasks", "context_tasks", "methods", "context_methods")
+        for field in (*lists, "seeds"):
             values = getattr(self, field) or []
             if len(set(values)) != len(values):
                 raise ValueError(f"{field} names something twice: {values}")

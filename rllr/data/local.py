@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from rllr.config.data import LocalData, SplitSizes
 from rllr.config.load import Project
-from rllr.config.schema import LocalData, SplitSizes, TaskConfig
+from rllr.config.schema import TaskConfig
 from rllr.data.examples import Example, read_examples, text_key
 from rllr.errors import RllrError
 

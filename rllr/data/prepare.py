@@ -6,8 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from rllr.config.data import GeneratedData, HubData, LocalData
 from rllr.config.load import Project
-from rllr.config.schema import SPLITS, GeneratedData, HubData, LocalData
+from rllr.config.schema import SPLITS
 from rllr.data.examples import Example
 from rllr.errors import RllrError
 from rllr.files import sha256, write_jsonl

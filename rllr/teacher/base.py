@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from rllr.config.data import GeneratedData
 from rllr.config.load import Project
-from rllr.config.schema import GeneratedData
 from rllr.tasks.labels import Label
 
 

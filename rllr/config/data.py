@@ -1,0 +1,171 @@
+"""Typed configuration of data: where a task's examples come from, and how they become splits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from rllr.config.strict import Fraction, Key, Positive, Strict
+
+
+def _text_keys(values: Any) -> Any:
+    """YAML reads 0 and true as no text; what a row holds is looked up as text."""
+    return (
+        {str(key): value for key, value in values.items()} if isinstance(values, dict) else values
+    )
+
+
+Columns = Annotated[
+    dict[Literal["id", "text", "text_a", "text_b", "label"], str],
+    Field(description="field: the source's column; a field that is not named is its own"),
+]
+LabelMap = Annotated[
+    dict[str, str | int | float],
+    BeforeValidator(_text_keys),
+    Field(description="the source's label, as text: the task's label"),
+]
+
+
+class HubFiles(Strict):
+    """Patterns of the files of each part; null: carved from train, seeded, no text shared."""
+
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+
+
+class HubDataset(Strict):
+    """A task's published data set: Parquet files of a repository, and what their columns mean."""
+
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="owner/name on the hub")
+    revision: str | None = Field(
+        pattern=r"^[0-9a-f]{40}$", description="the commit, 40 hex digits; null: not pinned"
+    )
+    files: HubFiles
+    columns: Columns = {}
+    labels: LabelMap | None = None
+
+
+class SplitSizes(Strict):
+    """Examples per task and split; none of `local` data's splits may be larger than it holds."""
+
+    sft: Positive | None = None
+    rm: Positive | None = None
+    rl: Positive | None = None
+    validation: Positive | None = None
+    test: Positive | None = None
+
+
+class GeneratedData(Strict):
+    """The embedded default: eight tasks from a grammar whose hidden structure is the label."""
+
+    source: Literal["generated"]
+    sizes: SplitSizes
+    noise: float = Field(ge=0, le=0.5, description="share of wrong labels in sft and rm")
+    difficulty: float = Field(ge=0, le=1, description="0 easiest, 1 hardest; see the generator")
+    seed: int = 0
+
+
+class DataSettings(Strict):
+    """How the parts of a source become the splits of a run."""
+
+    sizes: SplitSizes = SplitSizes()
+    validation_share: Fraction = Field(0.05, description="of train, where the source has none")
+    test_share: Fraction = Field(0.1, description="of train, where the source has no test part")
+    rm_share: Fraction = Field(0.4, description="share of train kept for reward models")
+    rl_share: Fraction = Field(0.2, description="share of train kept as RL prompts")
+    overlap: Literal["error", "drop"] = Field(
+        "error", description="training texts that are evaluated on: refuse, or drop them from train"
+    )
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.rm_share + self.rl_share >= 1:
+            raise ValueError("rm_share + rl_share must leave something of train for sft")
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError("validation_share + test_share must leave something to train on")
+        return self
+
+
+class LocalFiles(Strict):
+    """File names without their ending; null: carved from train, seeded, no text shared."""
+
+    train: str = "train"
+    validation: str | None = "validation"
+    test: str | None = "test"
+
+
+class LocalData(DataSettings):
+    """A folder `<path>/<task>/{train,validation,test}.{jsonl,csv,parquet}` of the user's own."""
+
+    source: Literal["local"]
+    path: str
+    files: LocalFiles = LocalFiles()
+    columns: Columns = {}
+    labels: LabelMap | None = None
+
+
+class HubData(DataSettings):
+    """The tasks' published data sets (`hub` in a task's file), fetched once."""
+
+    source: Literal["hub"]
+    sizes: SplitSizes
+
+
+class ReleaseFiles(Strict):
+    """Files of the authors' release, by what they hold; null: none is read."""
+
+    sft: str = "sft_with_rat_train.json"
+    rl: str | None = "unsupervised.json"
+    test: str = "test.json"
+    label_sensitive_train: str | None = "rllr_reward_train.json"
+    label_sensitive_heldout: str | None = "label_sensitive_pairs_for_test.json"
+    rationale_sensitive_train: str | None = "rlhf_reward_train.json"
+    rationale_sensitive_heldout: str | None = None
+
+
+class ReleaseRule(Strict):
+    """Which rows of the release are a task's, and where its fields stand in them."""
+
+    instruction: str = Field(description="regular expression that the instruction must match")
+    input: str = Field(
+        "(?s)(?P<text>.*)",
+        description="regular expression that the whole input must match; its groups text, or "
+        "text_a and text_b, are the fields",
+    )
+    labels: LabelMap | None = None
+
+
+class ReleaseData(DataSettings):
+    """The authors' published files: {instruction, input, output}, ranking files with two outputs.
+
+    Train parts come from the files as they are; only validation is carved, from sft.
+    """
+
+    source: Literal["release"]
+    path: str
+    files: ReleaseFiles = ReleaseFiles()
+    response: str = Field(
+        r"(?s)(?P<rationale>.*?)\s*(?P<label>\S+)\s*",
+        description="regular expression that a whole output must match, with groups rationale and "
+        "label",
+    )
+    rules: dict[Key, ReleaseRule] = Field(description="by task; the first that fits is taken")
+
+
+Data = Annotated[GeneratedData | LocalData | HubData | ReleaseData, Field(discriminator="source")]
+
+
+def over(data: Any, own: Any) -> Any:
+    """A task's data on top of the run's, unless it names another source."""
+    if not isinstance(data, dict) or not isinstance(own, dict):
+        return own
+    if own.get("source", data.get("source")) != data.get("source"):
+        return own
+    merged = {**data, **own}
+    for key, value in own.items():
+        if isinstance(value, dict) and isinstance(data.get(key), dict):
+            merged[key] = {**data[key], **value}
+    return merged
