@@ -281,7 +281,9 @@ def test_the_generator_has_a_grammar_for_what_configuration_says_it_has() -> Non
 def test_a_task_without_generated_data_is_named_before_anything_runs(tmp_path: Path) -> None:
     task = read_yaml(CONFIG_DIR / "tasks/mr.yaml")
     put(tmp_path / "tasks/mine.yaml", task)
-    with pytest.raises(RllrError, match=r"no generated data for mine; set data \(or task_data\) to \{source: local"):
+    with pytest.raises(
+        RllrError, match=r"no generated data for mine; set data \(or task_data\) to \{source: local"
+    ):
         load({"extends": "tiny", "tasks": ["mr", "mine"]}, tmp_path)
 
 
