@@ -279,7 +279,7 @@ def _check(options: argparse.Namespace) -> None:
 
     project = _project(options)
     config = project.config
-    cells = len(config.models) * len(config.tasks) * len(config.methods) * len(config.seeds)
+    cells = len(config.models) * len(project.test_tasks) * len(config.methods) * len(config.seeds)
     missing = missing_files(project)
     if missing:
         raise RllrError(f"data.path: no file {missing[0]} ({len(missing)} files are missing)")

@@ -46,7 +46,7 @@ class Jobs:
         self.project = project
         self.found: dict[Planned, None] = {}
         config = project.config
-        for task in config.tasks:
+        for task in project.test_tasks:
             self._add("baseline", task)
             self._add("data", task)
         for model in config.models:

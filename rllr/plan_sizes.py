@@ -144,7 +144,7 @@ class Sizes:
 
     def predicted(self, method: str, unit: str) -> Rows:
         """Test examples of a prediction job; an untrained method's has those of every task."""
-        tasks = self.project.eval_tasks(unit) if unit else self.project.config.tasks
+        tasks = self.project.eval_tasks(unit) if unit else self.project.test_tasks
         return Rows(self.split("test", tasks), self.prompt, self.response(method))
 
     def steps(self, model: str, method: str, unit: str) -> int:

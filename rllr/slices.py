@@ -121,7 +121,10 @@ def grid(project: Project) -> Slice:
         kind: [{"key": key, "name": groups[kind][key].name} for key in getattr(config, kind)]
         for kind in groups
     }
-    for row in named["tasks"]:
+    named["context_tasks"] = [
+        {"key": key, "name": project.tasks[key].name} for key in config.context_tasks
+    ]
+    for row in [*named["tasks"], *named["context_tasks"]]:
         task = project.tasks[row["key"]]
         row["metric"] = task.metric
         if isinstance(task.labels, ScoreLabels):
@@ -131,7 +134,7 @@ def grid(project: Project) -> Slice:
         for kind in ("methods", "context_methods")
     }
     facts = {"run": config.run, "seeds": config.seeds, "scope": config.scope}
-    generated = config.data.source == "generated"
+    generated = any(project.data(task).source == "generated" for task in project.data_tasks)
     return {**facts, **named, **methods, "generated": generated, "paper": False}
 
 

@@ -76,33 +76,35 @@ def environment(
     scratch: Path,
     hf_cache: Path | None = None,
     *,
+    reads: Iterable[Path] = (),
     gpu: bool = False,
     network: bool = True,
-    online: bool = False,
+    online: Iterable[str] | None = None,
     facts: Mapping[str, str | None] | None = None,
 ) -> dict[str, str]:
     """Apptainer's settings as environment variables; makes the caches' folders in `scratch`.
 
-    `code` is the folder that holds the package; `folders` are written by jobs; `facts` are further
-    variables for the programs inside. Without `network` there is only a loopback; `online` passes
-    the user's access to the hub on, token included. Raises RllrError when scratch cannot be
-    written.
+    `code` is the folder that holds the package; `folders` are written by jobs, `reads` only read;
+    `facts` are further variables for the programs inside. Without `network` there is only a
+    loopback; `online` passes the user's access to the hub on, token included, and the variables
+    that it names (keys of language models). Raises RllrError when scratch cannot be written.
     """
     package = code / "rllr"
     binds = [f"{package}:{package}:ro", f"{_make_scratch(scratch)}:{SCRATCH}"]
     if CGROUPS.is_dir():  # where an attempt reads whether it was killed for want of memory
         binds.append(f"{CGROUPS}:{CGROUPS}:ro")
-    outside = [path.resolve() for path in folders if not _is_below(path.resolve(), Path.cwd())]
-    for path in dict.fromkeys(outside):
+    for path in _elsewhere(folders):
         path.mkdir(parents=True, exist_ok=True)
         binds.append(str(path))
+    binds += [f"{path}:{path}:ro" for path in _elsewhere(reads) if path.exists()]
+    access = {"HF_HUB_OFFLINE": "1"} if online is None else _set([*ONLINE, *online])
     inside: dict[str, str | None] = {
         "PYTHONPATH": str(code),
         "TMPDIR": SCRATCH,
         "OMP_NUM_THREADS": "1",
         **{name: f"{SCRATCH}/{folder}" for name, folder in CACHES.items()},
-        **{name: os.environ.get(name) for name in PASSED},
-        **({name: os.environ.get(name) for name in ONLINE} if online else {"HF_HUB_OFFLINE": "1"}),
+        **_set(PASSED),
+        **access,
         **(facts or {}),
     }
     if hf_cache:
@@ -125,11 +127,24 @@ def scratch_folder(named: Path, *, on_node: bool) -> Path:
     return Path(tempfile.gettempdir())
 
 
-def enter(settings: Mapping[str, str]) -> None:
-    """Put `environment`'s settings into this process, without what an outer job had passed on."""
-    for name in (*PASSED, *ONLINE):
+def enter(settings: Mapping[str, str], keys: Iterable[str] = ()) -> None:
+    """Put `environment`'s settings into this process, without what an outer job had passed on.
+
+    `keys` names further variables that an outer one may have passed on.
+    """
+    for name in (*PASSED, *ONLINE, *keys):
         os.environ.pop(f"{INSIDE}{name}", None)
     os.environ.update(settings)
+
+
+def _set(names: Iterable[str]) -> dict[str, str | None]:
+    return {name: os.environ.get(name) for name in names}
+
+
+def _elsewhere(paths: Iterable[Path]) -> list[Path]:
+    """Those that do not lie in the working directory, which Snakemake binds; each once."""
+    found = dict.fromkeys(path.resolve() for path in paths)
+    return [path for path in found if not _is_below(path, Path.cwd())]
 
 
 def _is_below(path: Path, folder: Path) -> bool:

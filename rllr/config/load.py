@@ -314,9 +314,9 @@ def _check_sources(project: Project) -> None:
         if name not in project.data_tasks:
             known = project.data_tasks
             raise RllrError(f"task_data: {name!r} is no task of this run{nearest(name, known)}")
+    _check_context_tasks(project)
     for task in project.data_tasks:
         _check_data(project, task)
-    _check_context_tasks(project)
 
 
 def _check_data(project: Project, task: str) -> None:

@@ -64,7 +64,11 @@ def write_baseline(project: Project, task: str) -> None:
 
 
 def constant_prediction(project: Project, task: str) -> Label:
-    """The trivial predictor: the majority class of the SFT split, for scores its mean."""
+    """The trivial predictor: the majority class of the SFT split, for scores its mean.
+
+    A further test set has that of the task which models are trained on.
+    """
+    task = project.tasks[task].test_of or task
     schema = project.tasks[task]
     path = Layout(project).data(task) / "sft.jsonl"
     labels = [row["label"] for row in read_examples(path, schema)]

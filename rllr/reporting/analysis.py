@@ -143,7 +143,7 @@ def analyse(run: Run) -> Analysis:
     predictions, warnings = load_predictions(run)
     flags = check_run(run, predictions)
     resamples: dict[CellKey, Floats] = {}
-    for task in run.grid.tasks:
+    for task in run.grid.test_tasks:
         excluded = _excluded(run, task, predictions)
         for key, flag in excluded.items():
             flags[key] = (*flags[key], flag)

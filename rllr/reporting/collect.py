@@ -162,7 +162,7 @@ def load_run(run_dir: Path) -> Run:
 def _with_known_metric(
     cells: dict[CellKey, Cell], grid: Grid, warnings: list[str]
 ) -> Iterator[tuple[CellKey, Cell]]:
-    metrics = {task.key: task.metric for task in grid.tasks}
+    metrics = {task.key: task.metric for task in grid.test_tasks}
     for key, cell in cells.items():
         if cell.metric == metrics[key.task]:
             yield key, cell

@@ -16,7 +16,7 @@ from rllr.reporting.collect import announce, load_run
 from rllr.reporting.curves import Curve, load_curve, rolling_mean
 from rllr.reporting.deltas import compared, comparison_name, delta_estimates
 from rllr.reporting.plotting import Style, empty_figure, encode, look, styles_of
-from rllr.reporting.scores import model_blocks, score_estimates
+from rllr.reporting.scores import average_estimate, model_blocks
 
 WIDTH = 7.2
 
@@ -32,7 +32,7 @@ def scores_figure(analysis: Analysis) -> Figure:
     axes = figure.subplots()
     for index, method in enumerate(methods):
         shift = 0.7 * ((index + 0.5) / len(methods) - 0.5)
-        averages = [score_estimates(analysis, models, method)[-1] for _, models in blocks]
+        averages = [average_estimate(analysis, models, method) for _, models in blocks]
         for place, average in enumerate(averages):
             if average is not None:
                 _point(axes, average, place + shift, styles[method], vertical=True)

@@ -67,7 +67,8 @@ class TaskEntry:
 class Grid:
     """A run's models, tasks and methods in the order in which tables show them.
 
-    `methods` are trained; `context_methods` are rows for comparison that train nothing.
+    `methods` are trained; `context_methods` are rows for comparison that train nothing;
+    `context_tasks` are further test sets, which no average and no difference counts.
     """
 
     run: str
@@ -75,11 +76,17 @@ class Grid:
     tasks: tuple[TaskEntry, ...]
     methods: tuple[Entry, ...]
     context_methods: tuple[Entry, ...] = ()
+    context_tasks: tuple[TaskEntry, ...] = ()
     seeds: tuple[int, ...] = (0,)
     scope: str = "mixture"
     paper: bool = False
     generated: bool = False
     commit: str | None = None
+
+    @property
+    def test_tasks(self) -> tuple[TaskEntry, ...]:
+        """All that models are evaluated on."""
+        return (*self.tasks, *self.context_tasks)
 
     def name(self, key: str) -> str:
         """The shown name of a model or method; the key itself where the grid has no such entry."""
@@ -94,7 +101,7 @@ class Grid:
 
     def holds(self, key: CellKey) -> bool:
         """Whether a cell belongs to this grid; the majority baseline belongs to every grid."""
-        if key.task not in {task.key for task in self.tasks}:
+        if key.task not in {task.key for task in self.test_tasks}:
             return False
         if key.model == BASELINE_MODEL:
             return key.method == MAJORITY
@@ -108,7 +115,7 @@ class Grid:
             CellKey(model.key, task.key, method.key, seed)
             for model in self.models
             for method in self.methods
-            for task in self.tasks
+            for task in self.test_tasks
             for seed in self.seeds
         ]
 

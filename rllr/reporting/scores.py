@@ -42,13 +42,30 @@ def main_table(analysis: Analysis) -> Table:
 def score_estimates(
     analysis: Analysis, models: Sequence[str], method: str
 ) -> list[Estimate | None]:
-    """One estimate per task (mean over `models`) and, last, their average over tasks."""
-    tasks = [task.key for task in analysis.run.grid.tasks]
-    columns: list[list[Group]] = [
-        [analysis.score_group(model, task, method) for model in models] for task in tasks
-    ]
+    """One estimate per task (mean over `models`), their average, and one per further test set."""
+    grid = analysis.run.grid
+    columns, context = (
+        [_column(analysis, models, task.key, method) for task in tasks]
+        for tasks in (grid.tasks, grid.context_tasks)
+    )
     columns.append([group for column in columns for group in column])
+    columns += context
     return [analysis.estimate(column, analysis.seeds_of(method)) for column in columns]
+
+
+def average_estimate(analysis: Analysis, models: Sequence[str], method: str) -> Estimate | None:
+    """The average over tasks, of the mean over `models`."""
+    return score_estimates(analysis, models, method)[len(analysis.run.grid.tasks)]
+
+
+def _column(analysis: Analysis, models: Sequence[str], task: str, method: str) -> list[Group]:
+    return [analysis.score_group(model, task, method) for model in models]
+
+
+def _columns(grid: Grid) -> list[tuple[str, str]]:
+    """(key, heading) of each column that holds a score."""
+    tasks, context = ([(t.key, t.name) for t in of] for of in (grid.tasks, grid.context_tasks))
+    return [*tasks, (AVERAGE, "Average"), *context]
 
 
 def model_blocks(grid: Grid) -> list[tuple[str, tuple[str, ...]]]:
@@ -78,15 +95,17 @@ def _score_table(
         name=name,
         title=title,
         caption=_caption(analysis),
-        columns=("Model", "Method", *_headings(analysis), "Average", "95 % CI", "% unparsed"),
+        columns=("Model", "Method", *_headings(grid), "% unparsed"),
         groups=tuple(group for group in groups if group),
         footnotes=footnotes.texts(),
         notes=run_notes(analysis),
     )
 
 
-def _headings(analysis: Analysis) -> list[str]:
-    return [task.name for task in analysis.run.grid.tasks]
+def _headings(grid: Grid) -> list[str]:
+    """The average's interval stands behind it."""
+    names = [[name, "95 % CI"] if key == AVERAGE else [name] for key, name in _columns(grid)]
+    return [name for group in names for name in group]
 
 
 def _caption(analysis: Analysis) -> str:
@@ -108,7 +127,7 @@ def _group(
     unranked = [score_estimates(analysis, models, method) for method in context]
     # Transposed twice: emphasis is decided down each column, rows are written across.
     emphasis = list(zip(*(emphasise(column) for column in zip(*ranked, strict=True)), strict=True))
-    plain = [("",) * (len(analysis.run.grid.tasks) + 1)] * len(unranked)
+    plain = [("",) * len(_columns(analysis.run.grid))] * len(unranked)
     rows = zip([*context, *methods], [*unranked, *ranked], [*plain, *emphasis], strict=True)
     return tuple(
         _row(analysis, model_name, models, method, estimates, bold, footnotes)
@@ -125,19 +144,21 @@ def _row(
     emphasis: Sequence[Emphasis],
     footnotes: Footnotes,
 ) -> Row:
-    row_codes = shared_codes(estimates[:-1])
+    columns = [key for key, _ in _columns(analysis.run.grid)]
+    place = columns.index(AVERAGE)
+    average = estimates[place]
+    row_codes = shared_codes([*estimates[:place], *estimates[place + 1 :]])
     method_name = analysis.run.grid.name(method)
     head = (TableCell(model_name), TableCell(method_name, marks=footnotes.letters(row_codes)))
-    tasks = [*(task.key for task in analysis.run.grid.tasks), AVERAGE]
     cells = []
-    for task, estimate, standing in zip(tasks, estimates, emphasis, strict=True):
+    for task, estimate, standing in zip(columns, estimates, emphasis, strict=True):
         records = score_records(analysis, models, method, task, estimate)
         cell = _cell(estimate, row_codes, footnotes)
         cells.append(replace(cell, emphasis=standing, records=records))
-    average = estimates[-1]
     interval = TableCell(interval_text(average.low, average.high) if average else MISSING)
+    cells.insert(place + 1, interval)
     unparsed = TableCell(unparsed_share(average) if average else MISSING)
-    return (*head, *cells, interval, unparsed)
+    return (*head, *cells, unparsed)
 
 
 def _cell(estimate: Estimate | None, row_codes: tuple[str, ...], footnotes: Footnotes) -> TableCell:

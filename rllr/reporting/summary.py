@@ -6,7 +6,7 @@ from rllr.reporting.analysis import Analysis, Estimate
 from rllr.reporting.cells import coverage, interval_text, points, unparsed_share
 from rllr.reporting.deltas import METHOD, compared, delta_estimates
 from rllr.reporting.notes import GENERATED
-from rllr.reporting.scores import score_estimates
+from rllr.reporting.scores import average_estimate
 
 
 def sentences(analysis: Analysis) -> list[str]:
@@ -23,7 +23,7 @@ def _averages(analysis: Analysis) -> list[str]:
     grid = analysis.run.grid
     found = []
     for method in grid.methods:
-        average = score_estimates(analysis, _models(analysis), method.key)[-1]
+        average = average_estimate(analysis, _models(analysis), method.key)
         if average is not None:
             cells = coverage(len(average.covered), average.expected)
             found.append(f"{method.name} {points(average.value)}{cells}")

@@ -233,12 +233,26 @@ def test_the_token_is_for_stages_on_the_submitting_host_alone(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "secret")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    found = seen(tmp_path, monkeypatch, online=True)
+    monkeypatch.setenv("MY_KEY", "key")
+    found = seen(tmp_path, monkeypatch, online=["MY_KEY"])
     assert found["APPTAINERENV_HF_TOKEN"] == "secret"
+    assert found["APPTAINERENV_MY_KEY"] == "key"
     assert "APPTAINERENV_HF_HUB_OFFLINE" not in found
     monkeypatch.setattr(container.os, "environ", {**os.environ, **found})
-    container.enter(seen(tmp_path, monkeypatch, network=False))
+    container.enter(seen(tmp_path, monkeypatch, network=False), ["MY_KEY"])
     assert "APPTAINERENV_HF_TOKEN" not in container.os.environ
+    assert "APPTAINERENV_MY_KEY" not in container.os.environ
+
+
+def test_what_is_only_read_is_bound_so_and_never_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, missing = tmp_path.parent / "data of mine", tmp_path.parent / "misspelt"
+    there.mkdir(exist_ok=True)
+    found = seen(tmp_path, monkeypatch, reads=[there, missing, tmp_path / "inside"])
+    assert f"{there}:{there}:ro" in found["APPTAINER_BIND"].split(",")
+    assert "misspelt" not in found["APPTAINER_BIND"] and not missing.exists()
+    assert "inside" not in found["APPTAINER_BIND"]
 
 
 def test_a_scratch_folder_that_cannot_be_made_is_named(

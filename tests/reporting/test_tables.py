@@ -110,6 +110,22 @@ def test_context_rows_are_in_main_only_and_never_ranked(small_run: SyntheticRun)
     assert {label[1] for label in lines(found["headline"])} == {"SFT", "RLHF", "RLLR"}
 
 
+def test_further_test_sets_are_shown_and_not_averaged(small_run: SyntheticRun) -> None:
+    before = tables(small_run)
+    small_run.grid(context_tasks=[{"key": "sst2_mm", "name": "SST-2-mm", "metric": "accuracy"}])
+    for method, correct in (("sft", 9), ("rlhf", 2), ("rllr", 4)):
+        rows = [class_row(i, i < correct) for i in range(10)]
+        small_run.cell("llama", "sst2_mm", method, rows)
+    after = tables(small_run)
+    assert after["headline"].columns[4:] == ("Average", "95 % CI", "SST-2-mm", "% unparsed")
+    for method, shown in (("SFT", "90.0"), ("RLHF", "20.0"), ("RLLR", "40.0")):
+        old = lines(before["headline"])["Llama", method]
+        new = lines(after["headline"])["Llama", method]
+        assert new[:4] == old[:4] and new[4] == shown
+    assert standing(after["headline"], 6)["Llama", "SFT"] == "best"
+    assert lines(after["delta"]) == lines(before["delta"])
+
+
 def test_several_seeds_show_mean_and_spread(small_run: SyntheticRun) -> None:
     small_run.grid(seeds=[0, 1])
     for model in ("llama", "bloom"):

@@ -24,7 +24,16 @@ def or_stop(function, *arguments, **named):
 
 SITE = or_stop(load_site, Path(workflow.basedir) / "slurm" / "site.yaml")
 IMAGE = apptainer.find_image(SITE.path("image"), Path(workflow.basedir) / "containers")
-CUDA = any(model.device == "cuda" for model in PROJECT.models.values())
+ASKED = [PROJECT.config.teacher, PROJECT.config.judge]
+CUDA = any(
+    [model.device == "cuda" for model in PROJECT.models.values()]
+    + [asked.backend == "local" and asked.device == "cuda" for asked in ASKED]
+)
+# Environment variables that hold keys, and whether anything needs the network.
+KEYS = [asked.key for asked in ASKED if asked.backend == "openai"]
+ONLINE = bool(KEYS or models_from("hub")) or any(
+    PROJECT.data(task).source == "hub" for task in TASKS
+)
 
 
 def in_containers():
@@ -46,26 +55,30 @@ def enter_containers():
     if IMAGE.exists():
         digest_of_image = apptainer.image_digest(IMAGE, RUN / "image.json")
         os.environ.update(RLLR_IMAGE_DIGEST=digest_of_image)
-    folders = [PROJECT.config.results_dir, PROJECT.config.models_dir]
+    config = PROJECT.config
     settings = apptainer.environment(
         Path(workflow.basedir),
-        [*map(Path, folders), *local_data()],
+        map(Path, [config.results_dir, config.models_dir, config.answers_dir]),
         apptainer.scratch_folder(
             SITE.path("scratch"), on_node=not workflow.is_main_process
         ),
         SITE.path("hf_cache"),
+        reads=read_folders(),
         gpu=CUDA,
         # Stages that need the network run on the submitting host.
         network=SITE.network == "host" or workflow.is_main_process,
-        online=workflow.is_main_process and bool(models_from("hub")),
+        online=KEYS if workflow.is_main_process and ONLINE else None,
         facts={"RLLR_COMMIT": commit()},
     )
-    apptainer.enter(settings)
+    apptainer.enter(settings, KEYS)
 
 
-def local_data():
-    data = PROJECT.config.data
-    return [Path(data.path)] if data.source == "local" else []
+def read_folders():
+    """What of the user's lies elsewhere: data, and models that write or judge rationales."""
+    sources = map(PROJECT.data, TASKS)
+    paths = [source.path for source in sources if source.source in ("local", "release")]
+    paths += [asked.model for asked in ASKED if asked.backend == "local"]
+    return list(map(Path, paths))
 
 
 or_stop(load_modules, SITE.modules)

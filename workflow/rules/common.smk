@@ -187,6 +187,14 @@ def source_files(wildcards):
     return [path for path in files if path.exists()]
 
 
+def baseline_data(wildcards):
+    """The test split, and the SFT split that the trivial prediction is made from."""
+    parent = PROJECT.tasks[wildcards.task].test_of
+    return done(
+        map(LAYOUT.data, [wildcards.task, parent] if parent else [wildcards.task])
+    )
+
+
 def unit_data(wildcards):
     job = job_of(wildcards)
     return done(job.data.values())
@@ -257,12 +265,20 @@ def test_data(wildcards):
     ]
 
 
+def asking_threads(asked):
+    """All of this host's cores where a stage loads a language model of its own: one at a time."""
+    if asked.backend != "local":
+        return 1
+    settings = workflow.resource_settings
+    return settings.cores or settings.local_cores or 1
+
+
 # --- evaluation: one job writes the cells of all tasks that its model is for --------------------
 
 
 def cells_of_a_model(name, per_task):
     """A file of every cell that one trained model is evaluated in."""
-    tasks = ["{task}"] if per_task else PROJECT.config.tasks
+    tasks = ["{task}"] if per_task else PROJECT.test_tasks
     return [LAYOUT.cell("{model}", task, "{method}", "{seed}") / name for task in tasks]
 
 
@@ -288,7 +304,7 @@ def cell_grid():
     return [
         (m, t, method, seed)
         for m in config.models
-        for t in config.tasks
+        for t in PROJECT.test_tasks
         for method, seed in rows
     ]
 
@@ -296,7 +312,7 @@ def cell_grid():
 def every_metric():
     cells = [LAYOUT.cell(*cell) / "metrics.json" for cell in cell_grid()]
     return cells + [
-        LAYOUT.baseline(task) / "metrics.json" for task in PROJECT.config.tasks
+        LAYOUT.baseline(task) / "metrics.json" for task in PROJECT.test_tasks
     ]
 
 
@@ -304,7 +320,7 @@ def every_cell():
     names = ["predictions.jsonl", "predictions.manifest.json"]
     cells = [LAYOUT.cell(*cell) / name for cell in cell_grid() for name in names]
     baselines = [
-        LAYOUT.baseline(task) / "predictions.jsonl" for task in PROJECT.config.tasks
+        LAYOUT.baseline(task) / "predictions.jsonl" for task in PROJECT.test_tasks
     ]
     return [*every_metric(), *cells, *baselines]
 

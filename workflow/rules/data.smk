@@ -30,6 +30,7 @@ rule rationales:
     log:
         LOGS / "rationales/{task}.log",
     localrule: True
+    threads: asking_threads(PROJECT.config.teacher)
     resources:
         mem_mb=600,
     params:
@@ -66,7 +67,7 @@ rule label_pairs:
 
 rule baseline:
     input:
-        rules.data.output.manifest,
+        baseline_data,
     output:
         metrics=LAYOUT.baseline("{task}") / "metrics.json",
         predictions=LAYOUT.baseline("{task}") / "predictions.jsonl",

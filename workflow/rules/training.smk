@@ -112,6 +112,7 @@ rule judge:
     log:
         LOGS / "judge/{model}.{start}.{unit}.seed{seed}.log",
     localrule: True
+    threads: asking_threads(PROJECT.config.judge)
     resources:
         mem_mb=600,
     params:

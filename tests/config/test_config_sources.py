@@ -1,0 +1,101 @@
+"""Where data come from and who is asked: what a configuration may say, and what it may not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rllr import slices
+from rllr.config.data import HubData, LocalData
+from rllr.config.load import CONFIG_DIR, Project, load
+from rllr.errors import RllrError
+from rllr.layout import related_tasks
+
+LOCAL = {"source": "local", "path": "mine", "labels": {0: "negative", 1: "positive"}}
+ASKED = {"backend": "openai", "model": "m", "endpoint": "http://127.0.0.1:1/v1"}
+
+
+def of(**changes: Any) -> Project:
+    return load({"extends": "tiny", "tasks": ["mr", "sst2"], **changes})
+
+
+def test_a_task_may_have_data_of_its_own() -> None:
+    project = of(task_data={"mr": LOCAL})
+    data = project.data("mr")
+    assert isinstance(data, LocalData) and data.labels == {"0": "negative", "1": "positive"}
+    assert project.data("sst2").source == "generated"
+
+
+def test_a_tasks_data_of_the_same_source_say_what_differs() -> None:
+    project = load({"extends": "paper", "task_data": {"mr": {"sizes": {"test": 5}}}})
+    mr, sst2 = project.data("mr"), project.data("sst2")
+    assert isinstance(mr, HubData) and mr.sizes.test == 5
+    assert mr.sizes.sft == sst2.sizes.sft and sst2.sizes.test == 10000
+
+
+def test_what_jobs_read_back_is_the_same() -> None:
+    project = of(task_data={"mr": LOCAL}, teacher=ASKED)
+    read = Project.parse(json.loads(json.dumps(project.dump())))
+    assert read.data("mr") == project.data("mr") and read.hash == project.hash
+    assert read.prompts == project.prompts and project.prompts
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task_data": {"mrr": LOCAL}}, "task_data: 'mrr' is no task of this run.*mean 'mr'"),
+        ({"data": {**LOCAL, "rm_share": 0.8, "rl_share": 0.3}}, r"rm_share \+ rl_share"),
+        ({"data": {**LOCAL, "columns": {"sentence": "text"}}}, "columns.sentence"),
+        ({"teacher": {"backend": "openai"}}, "teacher.backend openai needs teacher.model"),
+        ({"judge": {"backend": "local"}}, "judge.backend local needs judge.model"),
+        ({"teacher": {**ASKED, "endpoint": "http://u:p@host/v1"}}, "without user, password"),
+        ({"teacher": {**ASKED, "prompt": "rationle"}}, "no rationle.txt.*did you mean 'rationale'"),
+        ({"context_tasks": ["mnli_mm"]}, "mnli_mm.*'mnli' among the tasks trained on"),
+        ({"context_tasks": ["agnews"]}, "agnews.*test_of"),
+        ({"tasks": ["mr", "mnli", "mnli_mm"]}, "mnli_mm.*context_tasks"),
+    ],
+)
+def test_mistakes_are_one_message(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RllrError, match=message):
+        of(**changes)
+
+
+def test_hub_data_need_a_tasks_section(tmp_path: Path) -> None:
+    text = (CONFIG_DIR / "tasks/mr.yaml").read_text().partition("hub:")[0]
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/mine.yaml").write_text(text)
+    with pytest.raises(RllrError, match=r"tasks/mine: .*section `hub`"):
+        load({"extends": "paper", "tasks": ["mine"]}, tmp_path)
+
+
+def test_context_tasks_are_evaluated_and_not_trained_on() -> None:
+    project = load({"extends": "paper", "context_tasks": ["mnli_mm"]})
+    assert "mnli_mm" not in project.train_tasks and "mnli_mm" not in project.config.tasks
+    assert project.eval_tasks("mixture") == [*project.config.tasks, "mnli_mm"]
+    assert "mnli_mm" in project.data_tasks
+
+
+def test_settings_that_no_result_shows_do_not_make_anything_anew() -> None:
+    slow, fast = (
+        of(teacher={**ASKED, "concurrency": n, "key": f"K{n}", "max_requests": n}) for n in (1, 9)
+    )
+    other = of(teacher={**ASKED, "model": "other"})
+    assert slices.rationales(slow, "mr") == slices.rationales(fast, "mr")
+    assert slices.rationales(slow, "mr") != slices.rationales(other, "mr")
+
+
+def test_a_changed_prompt_makes_rationales_anew(tmp_path: Path) -> None:
+    before = slices.rationales(of(teacher=ASKED), "mr")
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts/rationale.txt").write_text("Why is {question} {label}? {labels}")
+    changed = load({"extends": "tiny", "tasks": ["mr"], "teacher": ASKED}, tmp_path)
+    assert slices.rationales(changed, "mr") != before
+
+
+def test_related_tasks_matter_where_one_model_learns_them_all() -> None:
+    assert related_tasks(of(), "mr") == ["sst2"]
+    assert related_tasks(of(tasks=["mr"]), "mr") == []
+    assert related_tasks(of(scope="per_task"), "mr") == []
