@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rllr import plan_memory, plan_time
 from rllr.config.load import Project
+from rllr.plan_asking import asked
 from rllr.plan_assumptions import GB, NOTES
 from rllr.plan_jobs import LIGHT, Planned, jobs
 
@@ -76,6 +77,7 @@ def describe(project: Project, *, formulas: bool = False) -> str:
     found = lines(project)
     rows = [list(HEADINGS), *(line.cells() for line in found), _total(found)]
     parts = [f"Run {project.config.run!r}, from nothing:", "", _table(rows), "", _per_model(found)]
+    parts += asked(project)
     parts += ["", "Estimates, not measurements. They assume:", NOTES]
     if formulas:
         parts += ["", _doc(plan_memory), "", _doc(plan_time)]

@@ -25,6 +25,7 @@ TEST_SPLITS = {
     "qqp": 40430,
     "stsb": 1500,
     "mnli": 9815,
+    "mnli_mm": 9832,
     "agnews": 7600,
 }
 

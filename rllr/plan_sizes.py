@@ -93,15 +93,18 @@ class Sizes:
 
     def split(self, name: str, tasks: list[str]) -> int:
         """Examples of a split over tasks; RllrError where no size is set."""
-        size = getattr(self.project.config.data.sizes, name)
+        return sum(self._size(name, task) for task in tasks)
+
+    def _size(self, name: str, task: str) -> int:
+        data = self.project.data(task)
+        size: int | None = getattr(data.sizes, name)
         if size is None:
             raise RllrError(
-                f"data.sizes.{name} is not set; a plan counts from set sizes: give it a number "
-                "(it cuts the split only where the split is larger)"
+                f"data.sizes.{name} of task {task!r} is not set; a plan counts from set sizes: "
+                "give it a number (it cuts the split only where the split is larger)"
             )
-        if name != "test" or self.project.config.data.source != "hub":
-            return size * len(tasks)
-        return sum(min(size, TEST_SPLITS.get(task, size)) for task in tasks)
+        published = name == "test" and data.source == "hub"
+        return min(size, TEST_SPLITS.get(task, size)) if published else size
 
     def response(self, method: str) -> int:
         """Mean tokens of a method's responses: those that it, or what it starts from, learned."""
@@ -130,6 +133,18 @@ class Sizes:
         gold = labels.minimum if isinstance(labels, ScoreLabels) else labels.values[0]
         every = len(wrong_labels(schema, gold))
         return every if asked == "all" else min(asked, every)
+
+    def rationales(self, task: str) -> int:
+        """Rationales of a task: each label's that pairs need, and the gold one's for SFT."""
+        pairs = self.split("rm", [task]) + self.split("validation", [task])
+        return self.split("sft", [task]) + pairs * (1 + self._wrong(task))
+
+    def comparisons(self, unit: str) -> int:
+        """Pairs of responses that a judge is asked about, of one model and seed."""
+        pairs, tasks = self.project.config.pairs, self.project.unit_tasks(unit)
+        prompts = self._prompts("rm", pairs.prompts, tasks)
+        prompts += self._prompts("validation", pairs.heldout_prompts, tasks)
+        return prompts * pairs.pairs_per_prompt
 
     def sampled(self, start: str, unit: str) -> Rows:
         """Responses for the judge."""

@@ -21,6 +21,7 @@ from rllr.config.schema import ModelConfig, TinySource
 from rllr.errors import RllrError
 from rllr.models.tiny import tiny_config
 from rllr.plan import describe, lines
+from rllr.plan_asking import asked, judge_requests, teacher_requests
 from rllr.plan_assumptions import GB
 from rllr.plan_jobs import counts
 from rllr.plan_memory import Memory
@@ -205,6 +206,22 @@ def test_a_tiny_run_asks_for_no_gpu() -> None:
     assert "No stage needs a GPU." in text and "rllr_rm" in text
 
 
+def test_requests_of_teacher_and_judge_are_counted() -> None:
+    model = {"backend": "openai", "model": "m", "price_in": 1.0, "price_out": 2.0}
+    asking = load({"extends": "paper", "models": ["mistral-7b"], "teacher": model, "judge": model})
+    # Eight tasks: 1,600 SFT examples, and for 1,400 of rm and validation two labels each.
+    assert teacher_requests(asking) == 8 * (1600 + 2 * (1200 + 200))
+    # 700 prompts a task, two pairs each; a tenth is asked twice.
+    assert judge_requests(asking) == round(8 * (600 + 100) * 2 * 1.1)
+    text = describe(asking)
+    assert "teacher (openai, m): at least 35200 requests" in text and "cost" in text
+    assert "judge (openai, m)" in text
+
+
+def test_nobody_is_asked_by_default(paper: Project) -> None:
+    assert asked(paper) == []
+
+
 def test_what_a_plan_lacks_is_named(tmp_path: Path) -> None:
     raw = read_yaml(CONFIG_DIR / "models/llama2-7b.yaml")
     raw.pop("shape")
@@ -213,5 +230,5 @@ def test_what_a_plan_lacks_is_named(tmp_path: Path) -> None:
     with pytest.raises(RllrError, match="models/mine: no shape; a plan needs layers, hidden_size"):
         describe(load({"extends": "paper", "models": ["mine"]}, tmp_path))
     local = load({"extends": "paper", "data": {"source": "local", "path": "mine"}})
-    with pytest.raises(RllrError, match=r"data\.sizes\.sft is not set; a plan counts from set si"):
+    with pytest.raises(RllrError, match=r"data\.sizes\.sft of task 'mr' is not set; a plan counts"):
         describe(local)

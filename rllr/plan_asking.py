@@ -1,0 +1,45 @@
+"""What a plan says of paid answers: requests and tokens of teacher and judge, at least.
+
+Refused answers and ties are asked about again; how many there will be, nobody knows.
+"""
+
+from __future__ import annotations
+
+from rllr.config.asking import JudgeConfig, TeacherConfig
+from rllr.config.load import Project
+from rllr.plan_assumptions import PROMPT, RESPONSE
+from rllr.plan_jobs import jobs
+from rllr.plan_sizes import Sizes
+
+
+def asked(project: Project) -> list[str]:
+    """A line for each language model that the run asks."""
+    found = []
+    if project.config.teacher.asks:
+        found.append(_line("teacher", project.config.teacher, teacher_requests(project)))
+    if project.config.judge.asks:
+        found.append(_line("judge", project.config.judge, judge_requests(project)))
+    return found
+
+
+def teacher_requests(project: Project) -> int:
+    """One for each rationale that some job of the run needs."""
+    tasks = {job.name for job in jobs(project) if job.rule == "rationales"}
+    return sum(Sizes(project).rationales(task) for task in tasks)
+
+
+def judge_requests(project: Project) -> int:
+    """One for each comparison, and another for those asked in both orders."""
+    units = [job.unit for job in jobs(project) if job.rule == "judge"]
+    comparisons = sum(Sizes(project).comparisons(unit) for unit in units)
+    return round(comparisons * (1 + project.config.judge.both_ways))
+
+
+def _line(who: str, model: TeacherConfig | JudgeConfig, requests: int) -> str:
+    responses = 2 if isinstance(model, JudgeConfig) else 0
+    read = requests * (PROMPT + responses * RESPONSE["rationale"])
+    written = requests * min(model.max_new_tokens, RESPONSE["rationale"])
+    cost = (read * model.price_in + written * model.price_out) / 1e6
+    priced = f", cost {cost:.2f}" if cost else ""
+    tokens = f"{read / 1e6:.1f} million tokens read, {written / 1e6:.1f} million written"
+    return f"{who} ({model.backend}, {model.model}): at least {requests} requests, {tokens}{priced}"
