@@ -37,7 +37,8 @@ def sample_responses(job: Job, start: str) -> dict[str, Any]:
     for row, texts in zip(rows, responses, strict=True):
         row["responses"] = [job.builder.decode(ids) for ids in texts]
     write_jsonl(job.samples(start) / SAMPLES, rows)
-    return {"prompts": len(rows), "tokens": sum(len(ids) for texts in responses for ids in texts)}
+    counts = {"prompts": len(rows), "prompts_cut": job.builder.cut}
+    return {**counts, "tokens": sum(len(ids) for texts in responses for ids in texts)}
 
 
 def _prompts(job: Job, task: str) -> list[dict[str, Any]]:

@@ -44,7 +44,8 @@ def train_policy(job: Job, method: str, identity: str, world: World) -> dict[str
     before, after = (held_out_rewards(job, scorer, config, trained=t) for t in (False, True))
     described = method_summary(job, method, scorer.terms)
     gain = gain_summary(before, after)
-    summary = {**described, **gain, **totals, "processes": world.size}
+    counts = {"processes": world.size, **job.builder.counts()}
+    summary = {**described, **gain, **totals, **counts}
     write_json(to / SUMMARY, summary)
     return summary
 

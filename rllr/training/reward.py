@@ -66,7 +66,7 @@ def train_reward(job: Job, reward: str, identity: str, world: World) -> dict[str
         kind: pair_accuracy(trainer.model, job, rows, size) for kind, rows in held_out.items()
     }
     counts = {"train_pairs": len(train), "accuracy": accuracy, "processes": world.size}
-    summary = {"kind": "reward", "pairs": config.pairs, **counts}
+    summary = {"kind": "reward", "pairs": config.pairs, **counts, **job.builder.counts()}
     write_json(to / SUMMARY, summary)
     return summary
 
