@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rllr import interruption, slices
 from rllr.artefact import artefact, training_code
 from rllr.config.load import Project
+from rllr.config.schema import LABEL_SENSITIVE, RATIONALE_SENSITIVE
 from rllr.files import digest, sha256
 from rllr.job import Job, gold_pairs
 from rllr.layout import CHECKPOINTS, MANIFEST, SAMPLES, Layout, clear_weights
@@ -55,10 +56,12 @@ def rationales(project: Project, task: str) -> None:
 def label_pairs(project: Project, task: str) -> None:
     """Make one task's label-sensitive pairs."""
     from rllr.data.pairs import PAIR_SPLITS, write_label_pairs
+    from rllr.data.released import released_files
 
     layout = Layout(project)
     source, written, folder = layout.data(task), layout.rationales(task), layout.label_pairs(task)
     inputs = [root / f"{s}.jsonl" for root in (source, written) for s in PAIR_SPLITS.values()]
+    inputs += released_files(project, task, source, LABEL_SENSITIVE)
     with artefact(
         folder / MANIFEST, "label_pairs", slices.label_pairs(project, task), seed=0, inputs=inputs
     ) as notes:
@@ -132,17 +135,20 @@ def sample(job: Job, start: str) -> None:
 def judge(job: Job, start: str) -> None:
     """Rank sampled responses into rationale-sensitive pairs."""
     from rllr.data.pairs import write_rationale_pairs
+    from rllr.data.released import released_files
     from rllr.teacher.judge import RuleJudge
 
     settings = slices.judge(job.project, job.unit)
-    samples = job.samples(start) / SAMPLES
+    inputs = [job.samples(start) / SAMPLES]
+    for task, data in job.data.items():
+        inputs += released_files(job.project, task, data, RATIONALE_SENSITIVE)
     judges = {
         task: RuleJudge.from_training_data(job.project.tasks[task], data).score
         for task, data in job.data.items()
     }
     folder = job.rationale_pairs(start)
-    with artefact(folder / MANIFEST, "judge", settings, seed=job.seed, inputs=[samples]) as notes:
-        notes.update(write_rationale_pairs(job.project, judges, samples, folder, job.seed))
+    with artefact(folder / MANIFEST, "judge", settings, seed=job.seed, inputs=inputs) as notes:
+        notes.update(write_rationale_pairs(job.project, judges, inputs[0], folder, job.seed))
 
 
 def reward(job: Job, name: str) -> None:

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rllr.config.load import Project
-from rllr.config.schema import TaskConfig
+from rllr.config.schema import LABEL_SENSITIVE, TaskConfig
 from rllr.data.examples import Example, read_examples
+from rllr.data.pair_statistics import pair_statistics
+from rllr.data.released import released_pairs, released_rationale_pairs
 from rllr.files import read_jsonl, write_jsonl
-from rllr.tasks.response import format_response, parse_response
+from rllr.layout import Layout
+from rllr.tasks.response import format_response
 
 # A judge's score of a response to an example; larger is better. It never sees the gold label.
 Score = Callable[[Mapping[str, Any], str], float]
@@ -25,16 +28,21 @@ PAIR_SPLITS = {"train": "rm", "heldout": "validation"}
 def write_label_pairs(
     project: Project, task: str, data: Path, rationales: Path, folder: Path
 ) -> dict[str, Any]:
-    """Write {train,heldout}.jsonl: the stated label's response against each wrong label's."""
+    """Write {train,heldout}.jsonl: the stated label's response against each wrong label's.
+
+    Pairs that were released with the data are taken as they are.
+    """
     schema = project.tasks[task]
-    counts = {}
+    made: dict[str, list[dict[str, Any]]] = {}
     for name, split in PAIR_SPLITS.items():
         examples = {row["id"]: row for row in read_examples(data / f"{split}.jsonl", schema)}
         rows = read_jsonl(rationales / f"{split}.jsonl")
-        pairs = [pair for row in rows for pair in _label_pairs(task, schema, examples, row)]
-        write_jsonl(folder / f"{name}.jsonl", pairs)
-        counts[name] = len(pairs)
-    return {"pairs": counts}
+        released = released_pairs(project, task, data, LABEL_SENSITIVE, name)
+        made[name] = released or [
+            pair for row in rows for pair in _label_pairs(task, schema, examples, row)
+        ]
+        write_jsonl(folder / f"{name}.jsonl", made[name])
+    return _noted(project, made)
 
 
 def _label_pairs(
@@ -60,10 +68,16 @@ def write_rationale_pairs(
         pairs = _judged_pairs(judges[row["task"]], row, project.config.pairs.pairs_per_prompt, seed)
         found[row["split"]] += pairs
     for name in PAIR_SPLITS:
+        found[name] += released_rationale_pairs(project, judges, Layout(project).data, name)
         write_jsonl(folder / f"{name}.jsonl", found[name])
+    return _noted(project, found)
+
+
+def _noted(project: Project, made: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """What the manifest says of the pairs of both parts."""
     return {
-        "pairs": {name: len(found[name]) for name in PAIR_SPLITS},
-        "statistics": {name: pair_statistics(project, found[name]) for name in PAIR_SPLITS},
+        "pairs": {name: len(made[name]) for name in PAIR_SPLITS},
+        "statistics": {name: pair_statistics(project, made[name]) for name in PAIR_SPLITS},
     }
 
 
@@ -78,26 +92,3 @@ def _judged_pairs(
     shared = {"task": row["task"], "example": example}
     ordered = [sorted(pair, reverse=True) for pair in apart[:count]]
     return [{**shared, "chosen": good[1], "rejected": bad[1]} for good, bad in ordered]
-
-
-def pair_statistics(project: Project, pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Share of pairs with equal labels, and how often the judge sides with the right label.
-
-    Agreement is counted where exactly one of the two labels is right; the gold label is used for
-    this figure alone, after the pairs were made.
-    """
-    equal = agree = split = 0
-    for pair in pairs:
-        task, gold = project.tasks[pair["task"]], pair["example"].get("label")
-        chosen = parse_response(task, pair["chosen"]).label
-        rejected = parse_response(task, pair["rejected"]).label
-        equal += chosen is not None and chosen == rejected
-        if gold is not None and (chosen == gold) != (rejected == gold):
-            split += 1
-            agree += chosen == gold
-    return {
-        "pairs": len(pairs),
-        "equal_labels": equal / len(pairs) if pairs else None,
-        "one_label_right": split,
-        "judge_prefers_right": agree / split if split else None,
-    }

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rllr.config.data import GeneratedData, HubData, LocalData
+from rllr.config.data import GeneratedData, HubData, LocalData, ReleaseData
 from rllr.config.load import Project
 from rllr.config.schema import SPLITS
 from rllr.data.examples import Example
@@ -19,9 +19,15 @@ GENERATED_RATIONALES = "generated_rationales.jsonl"
 
 def prepare(project: Project, task: str, folder: Path) -> dict[str, Any]:
     """Write `<split>.jsonl` for every split into `folder`; return counts and hashes."""
-    if isinstance(project.config.data, GeneratedData):
-        removed: dict[str, int] = {}
-        splits = _generate(project.config.data, task, folder)
+    data = project.data(task)
+    removed: dict[str, int] = {}
+    notes: dict[str, Any] = {}
+    if isinstance(data, GeneratedData):
+        splits = _generate(data, task, folder)
+    elif isinstance(data, ReleaseData):
+        from rllr.data.release import write_release
+
+        splits, notes = write_release(project, task, folder)
     else:
         from rllr.data.local import load_local
 
@@ -33,12 +39,18 @@ def prepare(project: Project, task: str, folder: Path) -> dict[str, Any]:
         "labels": {name: _label_counts(project, task, splits[name]) for name in SPLITS},
         "duplicates_removed": removed,
         "sha256": {name: sha256(folder / f"{name}.jsonl") for name in SPLITS},
+        **notes,
     }
 
 
 def check_source(project: Project, task: str) -> None:
     """Raise RllrError, before anything is written, where a task's data cannot be had."""
-    if isinstance(project.config.data, HubData):
+    data = project.data(task)
+    if isinstance(data, ReleaseData):
+        from rllr.data.release_rows import check_files
+
+        check_files(data)
+    if isinstance(data, HubData):
         raise RllrError(
             f"task {task!r}: data.source is 'hub', and this version does not fetch data from the "
             f"hub; put {{train,validation,test}}.jsonl into a folder FOLDER/{task} of your own and "
@@ -48,7 +60,11 @@ def check_source(project: Project, task: str) -> None:
 
 def source_files(project: Project, task: str) -> list[Path]:
     """The user's files of a task, those that are there; none where the data is not local."""
-    data = project.config.data
+    data = project.data(task)
+    if isinstance(data, ReleaseData):
+        from rllr.data.release_rows import release_files
+
+        return [path for path in release_files(data) if path.exists()]
     if not isinstance(data, LocalData):
         return []
     from rllr.data.local import FILES

@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from release_files import (
+    FILES,
+    SIZES,
+    TASKS,
+    data_settings,
+    make_row,
+    rows_of,
+    rules,
+    write_release_files,
+)
+from tiny_project import TinyRun, files_of
+
+from rllr import stages
+from rllr.config.schema import SPLITS
+from rllr.data.examples import read_examples
+from rllr.errors import RllrError
+from rllr.files import read_json, read_jsonl
+from rllr.layout import MANIFEST
+from rllr.tasks.response import parse_response
+from rllr.teacher.released import ReleasedTeacher
+
+NUMBERED = {"sft": "sft", "rm": "label_sensitive_train", "rl": "rl", "test": "test"}
+
+
+def released_run(run: TinyRun, *, tasks: list[str] | None = None, **settings: Any) -> TinyRun:
+    """`run` on the release's files, which lie beside it."""
+    folder = run.root / "release"
+    return run.but(tasks=tasks or list(TASKS), data=data_settings(folder, **settings))
+
+
+@pytest.fixture
+def released(run: TinyRun) -> TinyRun:
+    write_release_files(run.root / "release")
+    return released_run(run)
+
+
+def split(run: TinyRun, task: str, name: str) -> list[dict[str, Any]]:
+    labelled = name != "rl"
+    path = run.layout.data(task) / f"{name}.jsonl"
+    return read_examples(path, run.project.tasks[task], labelled=labelled)
+
+
+def noted(run: TinyRun, task: str) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(run.layout.data(task) / MANIFEST)
+    return found
+
+
+# --- what is made of the files -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_becomes_splits(released: TinyRun, task: str) -> None:
+    stages.data(released.project, task)
+    parts = {name: split(released, task, name) for name in SPLITS}
+    sizes = {name: len(rows) for name, rows in parts.items()}
+    assert sizes == {"sft": 16, "validation": 4, "rm": 6, "rl": 6, "test": 8}
+    ids = [row["id"] for rows in parts.values() for row in rows]
+    assert len(set(ids)) == len(ids) and all(key.startswith(f"{task}-") for key in ids)
+    labels = list(TASKS[task][2])
+    for name in ("rm", "test"):
+        assert [row["label"] for row in parts[name]] == [
+            labels[n % len(labels)] for n in range(len(parts[name]))
+        ]
+    assert all("label" not in row for row in parts["rl"])
+    field = released.project.tasks[task].fields[-1]
+    assert parts["test"][3][field] in (
+        f"the test kettle 3 hums in {task}",
+        f"a {task} barge sinks 3",
+    )
+
+
+def test_validation_has_the_shares_of_sft_and_the_seed_chooses_it(released: TinyRun) -> None:
+    found = []
+    for seed in (0, 0, 1):
+        run = released.but(data={"seed": seed}, tasks=["agnews"])
+        stages.data(run.project, "agnews")
+        rows = split(run, "agnews", "validation")
+        assert Counter(row["label"] for row in rows) == dict.fromkeys(TASKS["agnews"][2], 1)
+        found.append({row["id"] for row in rows})
+    assert found[0] == found[1] != found[2]
+
+
+def test_sizes_cut_splits_and_the_pairs_of_prompts_that_are_left_out(released: TinyRun) -> None:
+    run = released.but(data={"sizes": {"rm": 2, "sft": 5, "validation": 3}})
+    stages.data(run.project, "mnli")
+    kept = {row["id"] for row in split(run, "mnli", "rm")}
+    pairs = read_jsonl(run.layout.data("mnli") / "released_pairs.label_sensitive.train.jsonl")
+    assert len(kept) == 2 and {pair["example"]["id"] for pair in pairs} == kept
+    assert (len(split(run, "mnli", "sft")), len(split(run, "mnli", "validation"))) == (5, 3)
+
+
+def test_responses_of_pairs_are_written_as_the_project_writes_them(released: TinyRun) -> None:
+    stages.data(released.project, "qqp")
+    folder, schema = released.layout.data("qqp"), released.project.tasks["qqp"]
+    for part in ("train", "heldout"):
+        pairs = read_jsonl(folder / f"released_pairs.label_sensitive.{part}.jsonl")
+        assert len(pairs) == 6
+        for number, pair in enumerate(pairs):
+            good, bad = (parse_response(schema, pair[side]) for side in ("chosen", "rejected"))
+            assert (good.rationale, bad.rationale) == (
+                f"Telling, says {number}.",
+                f"Misleading, says {number}.",
+            )
+            assert good.label == pair["example"]["label"] != bad.label
+            assert pair["chosen"].startswith(" Telling")
+    (judged, *_) = read_jsonl(folder / "released_pairs.rationale_sensitive.train.jsonl")
+    assert judged["rejected"] == " Badly 0. Answer: duplicate"
+    assert "label" not in judged["example"]
+    assert not (folder / "released_pairs.rationale_sensitive.heldout.jsonl").exists()
+
+
+def test_the_teacher_hands_out_what_was_released_and_nothing_else(released: TinyRun) -> None:
+    stages.data(released.project, "mr")
+    teacher = ReleasedTeacher(released.project.tasks["mr"], released.layout.data("mr"))
+    (sft, *_), (rm, *_) = split(released, "mr", "sft"), split(released, "mr", "rm")
+    wrong = {"positive": "negative", "negative": "positive"}
+    asked = [(sft, sft["label"]), (rm, wrong[rm["label"]]), (sft, wrong[sft["label"]])]
+    asks = [SimpleNamespace(example=one, label=label) for one, label in asked]
+    first, second, third = teacher.rationales(asks)  # type: ignore[arg-type]
+    assert first and first.startswith("Note sft ")
+    assert second == "Misleading, says 0." and third is None
+
+
+# --- odd rows ------------------------------------------------------------------------------------
+
+ODD: list[Any] = [
+    {"instruction": "Translate this.", "input": "x", "output": "y"},
+    {"instruction": "Translate this.", "input": "z", "output": "y"},
+    {"instruction": "Same meaning?", "input": "no second text", "output": "yes"},
+    {**make_row("mr", "odd", 1, ("r", 0)), "output": "I cannot say."},
+    {**make_row("mr", "odd", 2, ("r", 0)), "output": "Fine. So the answer is: superb."},
+    {**make_row("mr", "odd", 3, ("r", 0)), "output": ["two", "texts"]},
+    {**make_row("mr", "odd", 4, ("r", 0)), "input": "  "},
+    {**make_row("mr", "odd", 5, ("r", 0)), "input": "half a pair \ud83d"},
+    {"instruction": "Is the film review good?"},
+    "no row at all",
+]
+
+
+def test_rows_that_fit_nothing_are_accounted_for(
+    run: TinyRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_release_files(run.root / "release", sft=ODD)
+    released = released_run(run)
+    stages.data(released.project, "mr")
+    account = noted(released, "mr")["release"]["files"]["sft_with_rat_train.json"]
+    assert account["rows"] == 20 * 8 + len(ODD) and account["unmapped"] == len(ODD)
+    assert account["tasks"] == dict.fromkeys(sorted(TASKS), 20)
+    reasons = {name: found["rows"] for name, found in account["reasons"].items()}
+    assert reasons == {
+        "no rule fits the instruction": 2,
+        "the instruction fits a rule, the input does not": 1,
+        "the output does not fit the response": 1,
+        "the label is unknown": 1,
+        "a field is no text": 2,
+        "a text is empty": 1,
+        "no {instruction, input, output}": 2,
+    }
+    assert account["reasons"]["the label is unknown"]["most_frequent"] == {"superb": 1}
+    log = capsys.readouterr().out
+    assert "2 x Translate this." in log and "the label is unknown: 1" in log
+
+
+def test_pairs_that_are_none_are_accounted_for(run: TinyRun) -> None:
+    same = make_row("mr", "odd", 1, ("Once.", 0), ("Once.", 0))
+    one_label = make_row("mr", "odd", 2, ("Once.", 0), ("Twice.", 0))
+    single = make_row("mr", "odd", 3, ("Once.", 0))
+    odd = [same, one_label, single]
+    write_release_files(
+        run.root / "release",
+        label_sensitive_train=[*odd, rows_of("mr", "label_sensitive_train")[0]],
+        rationale_sensitive_train=odd,
+    )
+    released = released_run(run, tasks=["mr"])
+    stages.data(released.project, "mr")
+    found = noted(released, "mr")["release"]
+    reasons = {
+        kind: {why: one["rows"] for why, one in found["files"][FILES[kind]]["reasons"].items()}
+        for kind in ("label_sensitive_train", "rationale_sensitive_train")
+    }
+    both = {"both outputs are the same": 1, "the output is no list of two texts": 1}
+    assert reasons["label_sensitive_train"] == {**both, "both outputs state one label": 1}
+    assert reasons["rationale_sensitive_train"] == both
+    assert found["written"]["label_sensitive_train"] == SIZES["label_sensitive_train"]
+    assert found["written"]["rationale_sensitive_train"] == 6 + 1
+
+
+def test_no_row_of_a_task(run: TinyRun) -> None:
+    folder = write_release_files(run.root / "release")
+    other = [row for row in json.loads((folder / "test.json").read_text())]
+    kept = [row for row in other if not row["instruction"].startswith("Topic")]
+    (folder / "test.json").write_text(json.dumps([*kept, ODD[0]]))
+    released = released_run(run, tasks=["agnews"])
+    with pytest.raises(
+        RllrError, match=r"no row of test\.json is mapped to task 'agnews'"
+    ) as error:
+        stages.data(released.project, "agnews")
+    assert "1 x Translate this." in str(error.value)
+    assert not (released.layout.data("agnews") / MANIFEST).exists()
+
+
+def test_repeated_texts_and_texts_with_two_labels_are_counted(run: TinyRun) -> None:
+    again = rows_of("mr", "sft")[0]
+    other = make_row("mr", "sft", 1, ("Otherwise.", 0))
+    write_release_files(run.root / "release", sft=[again, other])
+    released = released_run(run, tasks=["mr"])
+    stages.data(released.project, "mr")
+    removed = noted(released, "mr")["release"]["removed"]
+    assert (removed["duplicates"]["sft"], removed["conflicting_labels"]["sft"]) == (2, 1)
+    examples = noted(released, "mr")["examples"]
+    assert examples["sft"] + examples["validation"] == 20
+
+
+# --- texts that are evaluated on -----------------------------------------------------------------
+
+
+@pytest.fixture
+def overlapping(run: TinyRun) -> TinyRun:
+    tests, heldout = rows_of("mr", "test")[:2], rows_of("mr", "label_sensitive_heldout")[:1]
+    seen = [{**row, "output": rows_of("mr", "sft")[0]["output"]} for row in [*tests, *heldout]]
+    shouted = [{**row, "input": row["input"].upper()} for row in seen]
+    judged = {**make_row("mr", "test", 0, ("a", 0), ("b", 0))}
+    write_release_files(
+        run.root / "release", sft=shouted, rl=seen[:1], rationale_sensitive_train=[judged]
+    )
+    return released_run(run, tasks=["mr"])
+
+
+def test_training_texts_that_are_evaluated_on_are_refused(overlapping: TinyRun) -> None:
+    expected = r"sft 3, rl 1, rationale_sensitive_train 1; set data\.overlap: drop"
+    with pytest.raises(RllrError, match=expected):
+        stages.data(overlapping.project, "mr")
+
+
+def test_or_dropped(overlapping: TinyRun) -> None:
+    run = overlapping.but(data={"overlap": "drop"})
+    stages.data(run.project, "mr")
+    found = noted(run, "mr")
+    assert found["release"]["removed"]["evaluated"] == {
+        "sft": 3,
+        "label_sensitive_train": 0,
+        "rl": 1,
+        "rationale_sensitive_train": 1,
+    }
+    assert found["examples"] == {"sft": 16, "validation": 4, "rm": 6, "rl": 6, "test": 8}
+
+
+def test_a_related_tasks_test_texts_are_not_trained_on(run: TinyRun) -> None:
+    text = rows_of("sst2", "test")[0]["input"]
+    seen = {**make_row("mr", "sft", 0, ("a", 0)), "input": text}
+    write_release_files(run.root / "release", sft=[seen])
+    released = released_run(run, tasks=["mr", "sst2"])
+    with pytest.raises(RllrError, match=r"related tasks too.: sft 1"):
+        stages.data(released.project, "mr")
+    stages.data(released_run(run, tasks=["mr"]).project, "mr")
+
+
+def test_validation_is_trained_on_nowhere(run: TinyRun) -> None:
+    """Where the release's parts share texts, validation takes the others if there are enough."""
+    texts = rows_of("mr", "sft")
+    prompts = [{**row, "output": ""} for row in texts[:18]]
+    write_release_files(run.root / "release", rl=prompts)
+    released = released_run(run, tasks=["mr"])
+    stages.data(released.project, "mr")
+    carved = {row["id"] for row in split(released, "mr", "validation")}
+    assert len(carved) == 4
+    assert not carved & {row["id"] for row in split(released, "mr", "rl")}
+    # One validation text of each label was free; two had to be taken from the prompts.
+    assert noted(released, "mr")["release"]["removed"]["carved_for_validation"]["rl"] == 2
+
+
+# --- mistakes ------------------------------------------------------------------------------------
+
+
+def test_a_missing_file_says_where_it_comes_from(released: TinyRun) -> None:
+    stages.data(released.project, "mr")
+    before = files_of(released.layout.run)
+    (released.root / "release" / "unsupervised.json").unlink()
+    with pytest.raises(RllrError, match=r"no file .*unsupervised\.json; .*MagiaSN/ACL2024_RLLR"):
+        stages.data(released.project, "mr")
+    assert files_of(released.layout.run) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[{", "not valid JSON"), ('{"rows": []}', "expected a list of rows, found dict")],
+)
+def test_a_file_that_is_no_list(released: TinyRun, text: str, message: str) -> None:
+    (released.root / "release" / "test.json").write_text(text)
+    with pytest.raises(RllrError, match=message):
+        stages.data(released.project, "mr")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"response": "(?P<label>.*)"}, "response must have the groups"),
+        ({"response": "(?P<label>"}, "is no regular expression: missing"),
+        ({"rules": {"mr": {"instruction": "film"}}}, r"no rule for task 'mnli'"),
+        ({"rules": rules() | {"mnli": {"instruction": "follow"}}}, r"data\.rules\.mnli: .*text_a"),
+        (
+            {"rules": rules() | {"mnli": {**rules()["mnli"], "labels": {"no": "opposite"}}}},
+            r"data\.rules\.mnli\.labels\.no: label 'opposite' is none of",
+        ),
+    ],
+)
+def test_mistakes_in_the_rules(run: TinyRun, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RllrError, match=message):
+        released_run(run, tasks=["mr", "mnli"], **changes).project  # noqa: B018
