@@ -266,14 +266,15 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    from rllr.data.local import missing_files
+    from rllr.data.local import faults
 
     project = _project(options)
     config = project.config
     cells = len(config.models) * len(config.tasks) * len(config.methods) * len(config.seeds)
-    missing = missing_files(project)
-    if missing:
-        raise RllrError(f"data.path: no file {missing[0]} ({len(missing)} files are missing)")
+    found = [text for _, text in faults(project)]
+    if found:
+        others = f" (the data of {len(found) - 1} more tasks are wrong too)" if found[1:] else ""
+        raise RllrError(found[0] + others)
     print(f"{options.config}: fine; run {config.run!r} has {cells} cells")
 
 

@@ -20,8 +20,15 @@ ReadProject = Callable[[argparse.Namespace], "Project"]
 
 def add_commands(parser: MakeParser, project: ReadProject) -> None:
     """Add the commands to the command line."""
-    pin = parser("pin", "write the current commits of the run's models into their files")
-    pin.add_argument("--model", nargs="+", default=[], help="these alone (default: all of the run)")
+    pin = parser(
+        "pin", "write the current commits of the run's models and data sets into their files"
+    )
+    pin.add_argument(
+        "--model",
+        nargs="+",
+        default=[],
+        help="these models alone (default: all, and the tasks' data sets)",
+    )
     pin.add_argument("--dry-run", action="store_true", help="only say what would be written")
     pin.set_defaults(run=partial(_pin, project))
     doctor = parser("doctor", "check what the run needs: token, hub, image, GPU, disk, data")

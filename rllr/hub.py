@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 from rllr.errors import RllrError
 from rllr.models.published import PublishedFile
@@ -29,6 +29,37 @@ ANSWER_SECONDS = 10
 
 class UnreachableError(RllrError):
     """No connection to the hub, or none is wanted."""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A model or a data set of the hub, `owner/name`."""
+
+    name: str
+    kind: Literal["model", "dataset"] = "model"
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is a model."""
+        return self.kind == "model"
+
+    @property
+    def page(self) -> str:
+        """Its address."""
+        return f"{endpoint()}/{'' if self.is_model else 'datasets/'}{self.name}"
+
+    @property
+    def what(self) -> str:
+        """What it is, as messages say it."""
+        return "model" if self.is_model else "data set"
+
+    @property
+    def named_in(self) -> str:
+        """Whose file names it."""
+        return "the model's file" if self.is_model else "the task's file, below `hub`"
+
+    def __str__(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -61,25 +92,27 @@ def endpoint() -> str:
     return named.rstrip("/")
 
 
-def current_commit(repo: str) -> str:
-    """The newest commit of a model's default branch; RllrError where the hub does not say."""
+def current_commit(repo: Repository) -> str:
+    """The newest commit of a repository's default branch; RllrError where the hub does not say."""
     return _commit(_info(repo, None, files=False), repo)
 
 
-def listing(repo: str, revision: str | None) -> Listing:
-    """Files of a model at `revision`, else at its newest commit; RllrError where refused."""
+def listing(repo: Repository, revision: str | None) -> Listing:
+    """Files of a repository at `revision`, else at its newest commit; RllrError where refused."""
     info = _info(repo, revision, files=True)
     files = [file for sibling in info.siblings or [] if (file := _published(sibling))]
     return Listing(_commit(info, repo), bool(info.gated), files)
 
 
-def check_access(repo: str) -> None:
-    """RllrError unless the token (or nobody's) may read the files of a model."""
+def check_access(repo: Repository) -> None:
+    """RllrError unless the token (or nobody's) may read the files of a repository."""
     with _explained(repo, None):
-        _api().auth_check(repo, token=token() or False)
+        _api().auth_check(repo.name, repo_type=repo.kind, token=token() or False)
 
 
-def download(repo: str, commit: str, file: PublishedFile, stream: IO[bytes], have: int) -> None:
+def download(
+    repo: Repository, commit: str, file: PublishedFile, stream: IO[bytes], have: int
+) -> None:
     """Append what is missing of a file to `stream`, which holds its first `have` bytes.
 
     A broken connection is taken up again a few times. Raises RllrError where that does not help,
@@ -91,7 +124,8 @@ def download(repo: str, commit: str, file: PublishedFile, stream: IO[bytes], hav
         from huggingface_hub.utils import build_hf_headers, disable_progress_bars
 
         disable_progress_bars()  # bars fill a log file with carriage returns
-        url = hf_hub_url(repo, file.name, revision=commit, endpoint=endpoint())
+        where = {"revision": commit, "endpoint": endpoint()}
+        url = hf_hub_url(repo.name, file.name, repo_type=repo.kind, **where)
         headers = build_hf_headers(token=token() or False)
         # Compressed bodies can neither be counted nor continued.
         headers["Accept-Encoding"] = "identity"
@@ -114,10 +148,11 @@ def _api() -> Any:
     return HfApi(endpoint=endpoint())
 
 
-def _info(repo: str, revision: str | None, *, files: bool) -> Any:
+def _info(repo: Repository, revision: str | None, *, files: bool) -> Any:
     with _explained(repo, revision):
-        return _api().model_info(
-            repo,
+        return _api().repo_info(
+            repo.name,
+            repo_type=repo.kind,
             revision=revision,
             files_metadata=files,
             token=token() or False,
@@ -125,7 +160,7 @@ def _info(repo: str, revision: str | None, *, files: bool) -> Any:
         )
 
 
-def _commit(info: Any, repo: str) -> str:
+def _commit(info: Any, repo: Repository) -> str:
     if not info.sha:
         raise RllrError(f"{repo}: {endpoint()} names no commit; is {ENDPOINT} right?")
     return str(info.sha)
@@ -144,7 +179,7 @@ def _published(sibling: Any) -> PublishedFile | None:
 
 
 @contextmanager
-def _explained(repo: str, revision: str | None) -> Iterator[None]:
+def _explained(repo: Repository, revision: str | None) -> Iterator[None]:
     """Turn what the library raises into one message; other errors of the system pass."""
     require_client()
     _check_online(repo)
@@ -182,33 +217,33 @@ def _name(error: Exception) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _check_online(repo: str) -> None:
+def _check_online(repo: Repository) -> None:
     if any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in OFFLINE):
         raise _offline(repo)
 
 
-def _offline(repo: str) -> UnreachableError:
+def _offline(repo: Repository) -> UnreachableError:
     return UnreachableError(
         f"{repo}: not asked for, as {' or '.join(OFFLINE)} is set; unset it on a machine with "
         "access to the network, or copy a fetched models_dir here"
     )
 
 
-def _refusal(repo: str, revision: str | None, status: int, code: str) -> str:
+def _refusal(repo: Repository, revision: str | None, status: int, code: str) -> str:
     """What an answer of the hub means, and what to do."""
     if status in (401, 403) or code == "GatedRepo":
-        return f"{repo}: {_access_refusal(f'{endpoint()}/{repo}', status, code)}"
+        return f"{repo}: {_access_refusal(repo, status, code)}"
     if code == "RevisionNotFound":
         means = (
-            f"there is no commit {revision} (any more); look at {endpoint()}/{repo}/commits/main, "
+            f"there is no commit {revision} (any more); look at {repo.page}/commits/main, "
             "or pin the current one: `python -m rllr pin --config CONFIG`"
         )
     elif code == "EntryNotFound":
         means = f"a file of commit {revision} is gone; pin another commit"
     elif status == 404:
         means = (
-            f"no such model at {endpoint()}; it was removed or renamed, or is private to others: "
-            "correct `repo` in the model's file"
+            f"no such {repo.what} at {endpoint()}; it was removed or renamed, or is private to "
+            f"others: correct `repo` in {repo.named_in}"
         )
     elif status == 429:
         means = "the hub has had too many requests from here; run it again in an hour"
@@ -217,16 +252,18 @@ def _refusal(repo: str, revision: str | None, status: int, code: str) -> str:
     return f"{repo}: {means}"
 
 
-def _access_refusal(page: str, status: int, code: str) -> str:
+def _access_refusal(repo: Repository, status: int, code: str) -> str:
     if not token():
         return (
-            f"the hub wants a token, or there is no such model; accept the licence at {page} if it "
-            f"asks for that, make a token with read access and set {TOKEN} in the environment"
+            f"the hub wants a token, or there is no such {repo.what}; accept the licence at "
+            f"{repo.page} if it asks for that, make a token with read access and set {TOKEN} in "
+            "the environment"
         )
     if status == 401 and code != "GatedRepo":
         return f"the hub does not know the token in {TOKEN}; is it whole, and still valid?"
     return (
-        f"the account of the token in {TOKEN} has no access; accept the licence at {page} with "
+        f"the account of the token in {TOKEN} has no access; accept the licence at "
+        f"{repo.page} with "
         "that account and wait until it is granted (a fine-grained token also needs the right to "
         "read gated repositories)"
     )

@@ -63,6 +63,12 @@ class Layout:
             Path(self.project.config.models_dir) / f"{model}@{base_revision(self.project, model)}"
         )
 
+    def dataset(self, repo: str, revision: str | None) -> Path:
+        """A data set from the hub at a commit, shared by runs as base models are."""
+        commit = revision[:12] if revision else "unpinned"
+        name = f"{repo.replace('/', '--')}@{commit}"
+        return Path(self.project.config.models_dir) / "datasets" / name
+
     def base_weights(self, model: str) -> Path:
         """The index of a base model's files of weights."""
         return self.base(model) / MODEL_INDEX
@@ -170,14 +176,15 @@ def data_slice(project: Project, task: str) -> dict[str, object]:
 
 
 def related_tasks(project: Project, task: str) -> list[str]:
-    """Tasks of the run whose evaluated texts a task must not train on.
+    """Tasks of the run whose evaluated texts a task must not train on: its further test sets too.
 
     Where every task has a model of its own, there is none.
     """
     if project.config.scope != MIXTURE:
         return []
-    declared = project.tasks[task]
-    return [name for name in declared.related if name in project.data_tasks]
+    declared, tasks = project.tasks[task].related, project.data_tasks
+    found = [name for name in declared if name in tasks]
+    return found + [name for name in tasks if project.tasks[name].test_of == task]
 
 
 def teacher_slice(project: Project) -> dict[str, object]:

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
 def data(project: Project, task: str) -> None:
     """Make one task's splits."""
-    from rllr.data.prepare import check_source, prepare, source_files
+    from rllr.data.prepare import check_source, prepare
+    from rllr.data.source import source_files
 
     check_source(project, task)
     folder = Layout(project).data(task)
-    seed = project.config.data.seed
+    seed = project.data(task).seed
     inputs = source_files(project, task)
     with artefact(
         folder / MANIFEST, "data", slices.data(project, task), seed=seed, inputs=inputs

@@ -24,6 +24,7 @@ from rllr.data.release_rows import ReleaseReader, Row, check_files
 from rllr.data.released import write_released
 from rllr.errors import RllrError
 from rllr.layout import related_tasks
+from rllr.models.progress import Say
 from rllr.tasks.labels import Label, label_text
 
 Rows = dict[str, list[Row]]
@@ -38,31 +39,42 @@ class Removed:
     """Rows that were left out, by part of the release."""
 
     duplicates: dict[str, int] = field(default_factory=dict)
-    conflicting_labels: dict[str, int] = field(default_factory=dict)
+    conflicting: dict[str, int] = field(default_factory=dict)
     evaluated: dict[str, int] = field(default_factory=dict)
-    carved_for_validation: dict[str, int] = field(default_factory=dict)
+    carved: dict[str, int] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+
+    def facts(self, data: ReleaseData) -> dict[str, Any]:
+        """What the manifest says, as it does of other sources."""
+        overlaps = {"rule": data.overlap, "dropped": self.evaluated, "skipped": self.skipped}
+        return {
+            "duplicates_removed": self.duplicates,
+            "conflicting_labels": self.conflicting,
+            "overlaps": overlaps,
+        }
 
 
 def write_release(
-    project: Project, task: str, folder: Path
+    project: Project, task: str, folder: Path, say: Say
 ) -> tuple[dict[str, list[Example]], dict[str, Any]]:
     """Write a task's released rationales and pairs into `folder`; its splits, and what to note.
 
-    Prints what became of each file's rows. Raises RllrError for a missing or malformed file, a part
+    `say` takes what became of each file's rows. Raises RllrError for a missing or malformed file, a part
     without a row of the task, and training texts that are evaluated on, unless they are dropped.
     """
     data = release_of(project, task)
     check_files(data)
     reader = ReleaseReader(data, task, project.tasks[task])
     rows = _read(reader, data, [*TRAINED, *EVALUATED])
-    print(reader.summary(), flush=True)
+    say(reader.summary())
     _check_not_empty(rows, reader)
     removed = Removed()
     _leave_out_evaluated(project, task, rows, removed)
     splits = _splits(project, task, rows, removed)
     counts = write_released(project, task, folder, rows, splits)
     accounts = {name: account.as_json() for name, account in reader.accounts.items()}
-    return splits, {"release": {"files": accounts, "removed": vars(removed), "written": counts}}
+    facts = {"files": accounts, "written": counts}
+    return splits, {"release": facts | {"carved": removed.carved}, **removed.facts(data)}
 
 
 def release_of(project: Project, task: str) -> ReleaseData:
@@ -91,9 +103,7 @@ def _check_not_empty(rows: Rows, reader: ReleaseReader) -> None:
 
 def evaluated_texts(project: Project, task: str) -> set[str]:
     """Keys of the texts of a task of the release that no training part may hold."""
-    data = project.data(task)
-    if not isinstance(data, ReleaseData):
-        return set()
+    data = release_of(project, task)
     reader = ReleaseReader(data, task, project.tasks[task])
     return _keys(_read(reader, data, EVALUATED), EVALUATED)
 
@@ -104,9 +114,12 @@ def _keys(rows: Rows, kinds: Iterable[str]) -> set[str]:
 
 def _leave_out_evaluated(project: Project, task: str, rows: Rows, removed: Removed) -> None:
     """Refuse training texts that are evaluated on, here or in a related task, or drop them."""
-    evaluated = _keys(rows, EVALUATED).union(
-        *(evaluated_texts(project, name) for name in related_tasks(project, task))
-    )
+    evaluated = _keys(rows, EVALUATED)
+    for name in related_tasks(project, task):
+        if isinstance(project.data(name), ReleaseData):
+            evaluated |= evaluated_texts(project, name)
+        else:
+            removed.skipped.append(f"{name}: its data come from {project.data(name).source}")
     found = {kind: sum(row.key in evaluated for row in rows[kind]) for kind in TRAINED}
     if any(found.values()) and release_of(project, task).overlap == "error":
         shown = ", ".join(f"{kind} {count}" for kind, count in found.items() if count)
@@ -135,7 +148,7 @@ def _splits(project: Project, task: str, rows: Rows, removed: Removed) -> dict[s
     unique = {kind: _unique(kind, rows[kind], removed) for kind in NEEDED}
     validation = _carved(project, task, rows, unique["sft"])
     keys = {row.key for row in validation}
-    removed.carved_for_validation = _drop(rows, keys)
+    removed.carved = _drop(rows, keys)
     left = {kind: [row for row in unique[kind] if row.key not in keys] for kind in TRAINED[:3]}
     parts = {**left, "validation": validation, "test": unique["test"]}
     names = {"label_sensitive_train": "rm"}
@@ -161,8 +174,9 @@ def _unique(kind: str, rows: list[Row], removed: Removed) -> list[Row]:
         kept = first.setdefault(row.key, row)
         conflicts += kept.labelled.get("label") != row.labelled.get("label")
     # A prompt stands in several pairs, one for each wrong label.
-    removed.duplicates[kind] = 0 if "sensitive" in kind else len(rows) - len(first)
-    removed.conflicting_labels[kind] = conflicts
+    repeated = 0 if "sensitive" in kind else len(rows) - len(first)
+    removed.duplicates[kind] = max(0, repeated - conflicts)
+    removed.conflicting[kind] = conflicts
     return list(first.values())
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rllr.config.data import ReleaseData
+from rllr.config.load import Project
 from rllr.config.schema import TaskConfig
 from rllr.data.examples import Example, text_key
 from rllr.errors import RllrError
@@ -208,6 +209,13 @@ def release_files(data: ReleaseData) -> list[Path]:
     """The release's files that a configuration names."""
     names = data.files.model_dump().values()
     return [Path(data.path) / name for name in names if name]
+
+
+def released_sources(project: Project, task: str) -> list[Path]:
+    """The release's files that are there; none where a task's data are of another source."""
+    data = project.data(task)
+    files = release_files(data) if isinstance(data, ReleaseData) else []
+    return [path for path in files if path.exists()]
 
 
 def check_files(data: ReleaseData) -> None:

@@ -213,8 +213,8 @@ def test_repeated_texts_and_texts_with_two_labels_are_counted(run: TinyRun) -> N
     write_release_files(run.root / "release", sft=[again, other])
     released = released_run(run, tasks=["mr"])
     stages.data(released.project, "mr")
-    removed = noted(released, "mr")["release"]["removed"]
-    assert (removed["duplicates"]["sft"], removed["conflicting_labels"]["sft"]) == (2, 1)
+    found = noted(released, "mr")
+    assert (found["duplicates_removed"]["sft"], found["conflicting_labels"]["sft"]) == (1, 1)
     examples = noted(released, "mr")["examples"]
     assert examples["sft"] + examples["validation"] == 20
 
@@ -244,7 +244,7 @@ def test_or_dropped(overlapping: TinyRun) -> None:
     run = overlapping.but(data={"overlap": "drop"})
     stages.data(run.project, "mr")
     found = noted(run, "mr")
-    assert found["release"]["removed"]["evaluated"] == {
+    assert found["overlaps"]["dropped"] == {
         "sft": 3,
         "label_sensitive_train": 0,
         "rl": 1,
@@ -274,7 +274,7 @@ def test_validation_is_trained_on_nowhere(run: TinyRun) -> None:
     assert len(carved) == 4
     assert not carved & {row["id"] for row in split(released, "mr", "rl")}
     # One validation text of each label was free; two had to be taken from the prompts.
-    assert noted(released, "mr")["release"]["removed"]["carved_for_validation"]["rl"] == 2
+    assert noted(released, "mr")["release"]["carved"]["rl"] == 2
 
 
 # --- mistakes ------------------------------------------------------------------------------------
