@@ -132,14 +132,11 @@ def sample(job: Job, start: str) -> None:
 def judge(job: Job, start: str) -> None:
     """Rank sampled responses into rationale-sensitive pairs."""
     from rllr.data.pairs import write_rationale_pairs
-    from rllr.teacher.judge import RuleJudge
+    from rllr.teacher.base import make_judges
 
     settings = slices.judge(job.project, job.unit)
     samples = job.samples(start) / SAMPLES
-    judges = {
-        task: RuleJudge.from_training_data(job.project.tasks[task], data).score
-        for task, data in job.data.items()
-    }
+    judges = make_judges(job.project, job.data)
     folder = job.rationale_pairs(start)
     with artefact(folder / MANIFEST, "judge", settings, seed=job.seed, inputs=[samples]) as notes:
         notes.update(write_rationale_pairs(job.project, judges, samples, folder, job.seed))
