@@ -137,16 +137,13 @@ def judge(job: Job, start: str) -> None:
     """Rank sampled responses into rationale-sensitive pairs."""
     from rllr.data.pairs import write_rationale_pairs
     from rllr.data.released import released_files
-    from rllr.teacher.judge import RuleJudge
+    from rllr.teacher.base import make_judges
 
     settings = slices.judge(job.project, job.unit)
     inputs = [job.samples(start) / SAMPLES]
     for task, data in job.data.items():
         inputs += released_files(job.project, task, data, RATIONALE_SENSITIVE)
-    judges = {
-        task: RuleJudge.from_training_data(job.project.tasks[task], data).score
-        for task, data in job.data.items()
-    }
+    judges = make_judges(job.project, job.data)
     folder = job.rationale_pairs(start)
     with artefact(folder / MANIFEST, "judge", settings, seed=job.seed, inputs=inputs) as notes:
         notes.update(write_rationale_pairs(job.project, judges, inputs[0], folder, job.seed))

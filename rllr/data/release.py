@@ -59,8 +59,9 @@ def write_release(
 ) -> tuple[dict[str, list[Example]], dict[str, Any]]:
     """Write a task's released rationales and pairs into `folder`; its splits, and what to note.
 
-    `say` takes what became of each file's rows. Raises RllrError for a missing or malformed file, a part
-    without a row of the task, and training texts that are evaluated on, unless they are dropped.
+    `say` takes what became of each file's rows. Raises RllrError for a missing or malformed file, a
+    part without a row of the task, and texts both trained and evaluated on, unless they are to be
+    dropped.
     """
     data = release_of(project, task)
     check_files(data)

@@ -90,7 +90,7 @@ def show_rationales(request: Request, sheet: Sheet) -> None:
     folder = request.run / "rationales" / request.task
     noted = _manifest(folder)
     split = _one_of("split", request.split or "rm", WRITTEN)
-    sheet.heading(f"{request.task}: rationales of {request.run}, by {noted['teacher']}")
+    sheet.heading(f"{request.task}: rationales of {request.run}, {_teacher(noted)}")
     written = {name: read_jsonl(folder / f"{name}.jsonl") for name in WRITTEN}
     rows = [[name, str(len(rows)), str(_wrong(rows))] for name, rows in written.items()]
     sheet.table(["split", "for the stated label", "for wrong labels"], rows, words=1)
@@ -162,6 +162,14 @@ def _one_of(option: str, value: str, known: Sequence[str]) -> str:
 def _source(noted: Mapping[str, Any]) -> str:
     data = noted["settings"]["data"]
     return str(data["source"]) if isinstance(data, dict) else str(data)
+
+
+def _teacher(noted: Mapping[str, Any]) -> str:
+    """Who wrote them: a backend, and the model that it asked."""
+    facts = noted["teacher"]
+    if isinstance(facts, str):  # an earlier version's
+        return facts
+    return ", ".join(str(facts[key]) for key in ("backend", "model") if facts.get(key))
 
 
 def _counted(counts: Mapping[str, int]) -> str:

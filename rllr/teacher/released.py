@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rllr.config.schema import TaskConfig
 from rllr.data.released import RELEASED_RATIONALES
 from rllr.files import read_jsonl
 from rllr.tasks.labels import label_text
-
-if TYPE_CHECKING:
-    from rllr.teacher.base import Ask
+from rllr.teacher.base import Ask
 
 
 class ReleasedTeacher:
@@ -29,3 +27,7 @@ class ReleasedTeacher:
             self.texts.get(ask.example["id"], {}).get(label_text(self.task, ask.label))
             for ask in asks
         ]
+
+    def facts(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        return {"backend": "released"}
