@@ -21,7 +21,7 @@ from rllr.config.load import Project
 from rllr.config.schema import ScoreLabels, TaskConfig
 from rllr.data.examples import Example
 from rllr.data.release_rows import ReleaseReader, Row, check_files
-from rllr.data.released import write_released
+from rllr.data.released import rationales_of, write_released
 from rllr.errors import RllrError
 from rllr.layout import related_tasks
 from rllr.models.progress import Say
@@ -71,8 +71,9 @@ def write_release(
     _check_not_empty(rows, reader)
     removed = Removed()
     _leave_out_evaluated(project, task, rows, removed)
+    rationales = rationales_of(project.tasks[task], rows)
     splits = _splits(project, task, rows, removed)
-    counts = write_released(project, task, folder, rows, splits)
+    counts = write_released(project, task, folder, rows, rationales, splits)
     accounts = {name: account.as_json() for name, account in reader.accounts.items()}
     facts = {"files": accounts, "written": counts}
     return splits, {"release": facts | {"carved": removed.carved}, **removed.facts(data)}

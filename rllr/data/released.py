@@ -8,7 +8,7 @@ as this project writes them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from rllr.files import read_jsonl, write_jsonl
 from rllr.tasks.labels import Label, label_text
 from rllr.tasks.response import format_response
 
+# By id, then by the label's text.
+Rationales = dict[str, dict[str, str]]
 RELEASED_RATIONALES = "released_rationales.jsonl"
 # Files of the release (keys of `data.files`) that hold pairs, by kind and part.
 PAIR_FILES = {
@@ -63,44 +65,41 @@ def released_rationale_pairs(
 # --- writing -------------------------------------------------------------------------------------
 
 
+def rationales_of(schema: TaskConfig, rows: Mapping[str, list[Row]]) -> Rationales:
+    """By id, then by label: the first rationale of sft, else of the label-sensitive pairs."""
+    found: Rationales = defaultdict(dict)
+    for row in [*rows["sft"], *rows["label_sensitive_train"]]:
+        for answer in row.answers:
+            if answer.rationale:
+                texts = found[row.example["id"]]
+                texts.setdefault(label_text(schema, answer.label), answer.rationale)
+    return found
+
+
 def write_released(
     project: Project,
     task: str,
     folder: Path,
     rows: Mapping[str, list[Row]],
+    rationales: Rationales,
     splits: Mapping[str, list[Example]],
 ) -> dict[str, int]:
     """Write a task's rationales and pairs beside its splits; returns how many there are."""
-    schema = project.tasks[task]
     for left in folder.glob("released_*.jsonl"):  # by other settings, perhaps
         left.unlink()
-    rationales = _rationales(schema, rows, {row["id"] for part in splits.values() for row in part})
-    texts = ({"id": key, "rationales": found} for key, found in rationales.items())
+    ids = [row["id"] for part in splits.values() for row in part if row["id"] in rationales]
+    texts = ({"id": key, "rationales": rationales[key]} for key in dict.fromkeys(ids))
     write_jsonl(folder / RELEASED_RATIONALES, texts)
-    counts = {"rationales": sum(map(len, rationales.values()))}
+    counts = {"rationales": sum(len(rationales[key]) for key in set(ids))}
     labels = {row["id"]: row["label"] for part in splits.values() for row in part if "label" in row}
     for (kind, part), name in PAIR_FILES.items():
         target = released_pairs_file(project, task, kind, part)
         if target:
-            pairs = _pairs(
-                task, schema, rows[name], labels if kind == RATIONALE_SENSITIVE else None
-            )
+            known = labels if kind == RATIONALE_SENSITIVE else None
+            pairs = _pairs(task, project.tasks[task], rows[name], known)
             write_jsonl(folder / target, pairs)
             counts[name] = len(pairs)
     return counts
-
-
-def _rationales(
-    schema: TaskConfig, rows: Mapping[str, list[Row]], wanted: Container[str]
-) -> dict[str, dict[str, str]]:
-    """By id, then by label: the first rationale of sft, else of the label-sensitive pairs."""
-    found: dict[str, dict[str, str]] = defaultdict(dict)
-    for row in [*rows["sft"], *rows["label_sensitive_train"]]:
-        for answer in row.answers:
-            if answer.rationale and row.example["id"] in wanted:
-                texts = found[row.example["id"]]
-                texts.setdefault(label_text(schema, answer.label), answer.rationale)
-    return found
 
 
 def _pairs(

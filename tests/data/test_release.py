@@ -21,9 +21,10 @@ from tiny_project import TinyRun, files_of
 from rllr import stages
 from rllr.config.schema import SPLITS
 from rllr.data.examples import read_examples
+from rllr.data.released import released_pairs
 from rllr.errors import RllrError
-from rllr.files import read_json, read_jsonl
-from rllr.layout import MANIFEST
+from rllr.files import read_json, read_jsonl, write_jsonl
+from rllr.layout import MANIFEST, SAMPLES
 from rllr.tasks.response import parse_response
 from rllr.teacher.released import ReleasedTeacher
 
@@ -315,3 +316,95 @@ def test_a_file_that_is_no_list(released: TinyRun, text: str, message: str) -> N
 def test_mistakes_in_the_rules(run: TinyRun, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(RllrError, match=message):
         released_run(run, tasks=["mr", "mnli"], **changes).project  # noqa: B018
+
+
+# --- later stages --------------------------------------------------------------------------------
+
+
+def test_rationales_and_label_pairs_are_the_released_ones(released: TinyRun) -> None:
+    run = released.but(tasks=["mnli"])
+    for stage in (stages.data, stages.rationales, stages.label_pairs):
+        stage(run.project, "mnli")
+    written = read_json(run.layout.rationales("mnli") / MANIFEST)
+    assert written["teacher"] == {"backend": "released"}
+    assert written["rationales"] == {"sft": 16, "rm": 6, "validation": 4}
+    # Of the wrong labels, one of each example, the release argues for none in validation.
+    assert written["dropped"]["validation"] == {"examples": 0, "wrong_labels": 4}
+    folder, data = run.layout.label_pairs("mnli"), run.layout.data("mnli")
+    for part in ("train", "heldout"):
+        source = data / f"released_pairs.label_sensitive.{part}.jsonl"
+        assert read_jsonl(folder / f"{part}.jsonl") == read_jsonl(source)
+    inputs = read_json(folder / MANIFEST)["inputs"]
+    assert str(data / "released_pairs.label_sensitive.heldout.jsonl") in inputs
+
+
+def test_labels_alone_need_another_teacher(released: TinyRun) -> None:
+    path = released.root / "release" / FILES["sft"]
+    rows = json.loads(path.read_text())
+    labels = [{**row, "output": row["output"].split(": ")[1].rstrip(".")} for row in rows]
+    path.write_text(json.dumps(labels))
+    stages.data(released.project, "qqp")
+    assert Counter(row["label"] for row in split(released, "qqp", "sft")).total() == 16
+    with pytest.raises(RllrError, match=r"no released rationale .* teacher\.backend lexical"):
+        stages.rationales(released.project, "qqp")
+    other = released.but(teacher={"backend": "lexical"})
+    stages.rationales(other.project, "qqp")
+    assert len(read_jsonl(other.layout.rationales("qqp") / "sft.jsonl")) == 16
+
+
+def test_without_released_pairs_of_a_part_they_are_made(released: TinyRun) -> None:
+    run = released.but(tasks=["mr"], data={"files": {"label_sensitive_heldout": None}})
+    run = run.but(teacher={"backend": "lexical"})
+    for stage in (stages.data, stages.rationales, stages.label_pairs):
+        stage(run.project, "mr")
+    pairs = read_jsonl(run.layout.label_pairs("mr") / "heldout.jsonl")
+    assert {pair["example"]["id"] for pair in pairs} == {
+        row["id"] for row in split(run, "mr", "validation")
+    }
+
+
+@pytest.mark.parametrize("part", ["train", "heldout"])
+def test_prompts_with_released_pairs_are_not_sampled_and_their_pairs_are_taken(
+    released: TinyRun, part: str
+) -> None:
+    from rllr.evaluation.sample import _prompts
+
+    files = {f"rationale_sensitive_{part}": FILES["rationale_sensitive_train"]}
+    none = {"rationale_sensitive_train": None} if part == "heldout" else {}
+    run = released.but(tasks=["mr", "mnli"], data={"files": {**none, **files}})
+    for task in ("mr", "mnli"):
+        stages.data(run.project, task)
+    job = run.job()
+    sampled = {row["split"] for task in job.data for row in _prompts(job, task)}
+    assert sampled == {"train", "heldout"} - {part}
+    write_jsonl(job.samples("sft") / SAMPLES, [])
+    stages.judge(job, "sft")
+    pairs = read_jsonl(job.rationale_pairs("sft") / f"{part}.jsonl")
+    assert Counter(pair["task"] for pair in pairs) == {"mr": 6, "mnli": 6}
+    assert pairs[0]["chosen"].startswith(" Well put, 0. Answer: ")
+    found = read_json(job.rationale_pairs("sft") / MANIFEST)["statistics"][part]
+    assert found["equal_labels"] == 1 and found["by_task"]["mr"]["pairs"] == 6
+
+
+def test_where_all_pairs_were_released_no_model_is_loaded(released: TinyRun) -> None:
+    name = FILES["rationale_sensitive_train"]
+    spare = "rationale_sensitive_spare.json"
+    folder = released.root / "release"
+    rows = [make_row("mr", "spare", n, ("a", 0), ("b", 0)) for n in range(3)]
+    (folder / spare).write_text(json.dumps(rows))
+    files = {"rationale_sensitive_train": name, "rationale_sensitive_heldout": spare}
+    run = released.but(tasks=["mr"], data={"files": files})
+    stages.data(run.project, "mr")
+    from rllr.evaluation.sample import sample_responses
+
+    assert sample_responses(run.job(), "sft") == {"prompts": 0, "tokens": 0}
+    assert read_jsonl(run.job().samples("sft") / SAMPLES) == []
+
+
+def test_a_run_of_another_source_takes_nothing_from_what_a_release_left(released: TinyRun) -> None:
+    stages.data(released.project, "mr")
+    generated = {"sizes": dict.fromkeys(SPLITS, 5), "noise": 0, "difficulty": 0.5}
+    other = released.but(data={"source": "generated", **generated})
+    data = released.layout.data("mr")
+    assert released_pairs(released.project, "mr", data, "label_sensitive", "train")
+    assert released_pairs(other.project, "mr", data, "label_sensitive", "train") is None
