@@ -114,6 +114,7 @@ def show_pairs(request: Request, sheet: Sheet) -> None:
         for row in _picked(pairs, request, sheet, part):
             sheet.example(row["example"])
             sheet.compare(*pair_columns(row))
+    sheet.note("")
     sheet.note(LEGEND)
 
 
