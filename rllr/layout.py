@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rllr.config.data import HubData
+from rllr.config.data import HubData, ReleaseData
 from rllr.config.load import BASELINE, Project
 from rllr.config.schema import MIXTURE, HubSource
 from rllr.files import digest
@@ -170,7 +170,10 @@ def data_slice(project: Project, task: str) -> dict[str, object]:
         "data": project.data(task).model_dump(),
         "task": declared.model_dump(include={"input", "labels"}),
     }
-    if isinstance(project.data(task), HubData):
+    data = project.data(task)
+    if isinstance(data, ReleaseData):  # the first rule that fits is taken
+        found["order"] = list(data.rules)
+    if isinstance(data, HubData):
         found["hub"] = declared.hub.model_dump() if declared.hub else None
     return found
 

@@ -10,7 +10,7 @@ from rllr.config.data import LocalData, ReleaseData
 from rllr.config.load import Project
 from rllr.data.conform import examples
 from rllr.data.formats import ENDINGS, can_read
-from rllr.data.release_rows import check_files
+from rllr.data.release_files import check_files
 from rllr.data.source import PARTS, Source
 from rllr.errors import RllrError
 from rllr.files import sha256

@@ -46,7 +46,7 @@ def check_source(project: Project, task: str) -> None:
 
         check_pinned(project, task)
     if isinstance(data, ReleaseData):
-        from rllr.data.release_rows import check_files
+        from rllr.data.release_files import check_files
 
         check_files(data)
 

@@ -20,7 +20,8 @@ from rllr.config.data import ReleaseData
 from rllr.config.load import Project
 from rllr.config.schema import ScoreLabels, TaskConfig
 from rllr.data.examples import Example
-from rllr.data.release_rows import ReleaseReader, Row, check_files
+from rllr.data.release_files import check_files
+from rllr.data.release_rows import ReleaseReader, Row
 from rllr.data.released import rationales_of, write_released
 from rllr.errors import RllrError
 from rllr.layout import related_tasks

@@ -9,27 +9,20 @@ for.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rllr.config.data import ReleaseData
-from rllr.config.load import Project
 from rllr.config.schema import TaskConfig
 from rllr.data.examples import Example, text_key
-from rllr.errors import RllrError
-from rllr.files import digest, read_json
+from rllr.data.release_account import Account, UnfitError
+from rllr.data.release_files import read_list
+from rllr.files import digest
 from rllr.tasks.labels import Label, label_text, legal_label, read_label
 
 SURROGATE = re.compile("[\ud800-\udfff]")
-LONGEST = 100
-SHOWN = 5
-ORIGIN = (
-    "the files of the authors' release are downloaded by hand, from the link in the README of "
-    "github.com/MagiaSN/ACL2024_RLLR; docs/data.md says which goes where"
-)
 
 
 @dataclass(frozen=True)
@@ -57,48 +50,6 @@ class Row:
         return self.example | ({"label": self.answers[0].label} if self.answers else {})
 
 
-class UnfitError(Exception):
-    """A row that is not mapped: the reason, and what shows it, cut to a readable length."""
-
-    def __init__(self, reason: str, shown: Any) -> None:
-        super().__init__(reason)
-        text = " ".join((shown if isinstance(shown, str) else repr(shown)).split())
-        text = text.encode("utf-8", "replace").decode()
-        self.key = (reason, text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")
-
-
-@dataclass
-class Account:
-    """What became of a file's rows; outputs are read for one task's rows alone."""
-
-    rows: int = 0
-    tasks: Counter[str] = field(default_factory=Counter)
-    unfit: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    def as_json(self) -> dict[str, Any]:
-        """Rows in all, per task as the rules have it, and the unmapped ones by reason."""
-        return {"rows": self.rows, "tasks": dict(sorted(self.tasks.items())), **self._unmapped()}
-
-    def _unmapped(self) -> dict[str, Any]:
-        reasons: dict[str, Any] = {}
-        for (reason, shown), count in self.unfit.most_common():
-            found = reasons.setdefault(reason, {"rows": 0, "most_frequent": {}})
-            found["rows"] += count
-            if len(found["most_frequent"]) < SHOWN:
-                found["most_frequent"][shown] = count
-        return {"unmapped": self.unfit.total(), "reasons": reasons}
-
-    def lines(self, name: str) -> list[str]:
-        """The same, for a log."""
-        noted = self.as_json()
-        tasks = ", ".join(f"{task} {count}" for task, count in noted["tasks"].items()) or "none"
-        lines = [f"{name}: {self.rows} rows, of tasks: {tasks}; unmapped: {noted['unmapped']}"]
-        for reason, found in noted["reasons"].items():
-            lines.append(f"  {reason}: {found['rows']}")
-            lines += [f"    {count} x {text}" for text, count in found["most_frequent"].items()]
-        return lines
-
-
 class ReleaseReader:
     """Reads the rows of one task; `accounts` holds what became of all rows, by file name."""
 
@@ -121,7 +72,7 @@ class ReleaseReader:
         name = getattr(self.data.files, kind)
         account = self.accounts[name] = Account()
         rows = []
-        for raw in _read_list(Path(self.data.path) / name):
+        for raw in read_list(Path(self.data.path) / name):
             account.rows += 1
             try:
                 task, texts = self._task(raw)
@@ -205,41 +156,8 @@ class ReleaseReader:
         return read_label(self.schema, text)
 
 
-def release_files(data: ReleaseData) -> list[Path]:
-    """The release's files that a configuration names."""
-    names = data.files.model_dump().values()
-    return [Path(data.path) / name for name in names if name]
-
-
-def released_sources(project: Project, task: str) -> list[Path]:
-    """The release's files that are there; none where a task's data are of another source."""
-    data = project.data(task)
-    files = release_files(data) if isinstance(data, ReleaseData) else []
-    return [path for path in files if path.exists()]
-
-
-def check_files(data: ReleaseData) -> None:
-    """Raise RllrError where a file of the release is missing."""
-    missing = [str(path) for path in release_files(data) if not path.is_file()]
-    if missing:
-        raise RllrError(
-            f"data.files: no file {', '.join(missing)}; {ORIGIN} (a file that you do without is "
-            "null in data.files, where that is allowed)"
-        )
-
-
 def _text(value: Any) -> str:
     """A field's text; half of a surrogate pair is none, and could not be written to a file."""
     if not isinstance(value, str) or SURROGATE.search(value):
         raise UnfitError("a field is no text", value)
     return value
-
-
-def _read_list(path: Path) -> list[Any]:
-    try:
-        found = read_json(path)
-    except OSError as error:
-        raise RllrError(f"{path}: cannot be read ({error.strerror})") from error
-    if not isinstance(found, list):
-        raise RllrError(f"{path}: expected a list of rows, found {type(found).__name__}; {ORIGIN}")
-    return found

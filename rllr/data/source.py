@@ -75,7 +75,7 @@ def source_files(project: Project, task: str) -> list[Path]:
     They are those of the task and of the tasks whose evaluated texts it must not train on.
     """
     from rllr.data.local import local_files
-    from rllr.data.release_rows import released_sources
+    from rllr.data.release_files import released_sources
 
     names = [task, *related_tasks(project, task)]
     found = {path for name in names for path in local_files(project, name)}
