@@ -132,7 +132,7 @@ def test_what_is_there_needs_no_hub(
     first = make(project, "mr", tmp_path / "first")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert make(project, "mr", tmp_path / "second") == first
-    with pytest.raises(RllrError, match="lab/model: no connection to http://127.0.0.1:9"):
+    with pytest.raises(RllrError, match="lab/model: no connection to http"):
         make(project, "mrpc", tmp_path / "third")
     assert not (tmp_path / "third").exists()
 
