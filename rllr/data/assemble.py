@@ -43,8 +43,7 @@ def assemble(project: Project, task: str, folder: Path, say: Say) -> dict[str, A
         overlap.check_ids(parts)
         splits = _splits(source, parts)
         counts = {
-            name: _write(source, splits.get(name), temporary, folder / f"{name}.jsonl")
-            for name in SPLITS
+            name: _write(source, splits.get(name), folder / f"{name}.jsonl") for name in SPLITS
         }
     facts = {"source": dict(source.facts), **_facts(source, indices, cleaned, parts, across)}
     return facts | {"sizes": _sizes(source, splits, say), "labels": counts}
@@ -59,11 +58,7 @@ def own_parts(
     """
     indices = {}
     for part in (name for name in PARTS if name in source.parts):
-        if temporary is None:
-            indices[part] = read_part(source, part, say)
-        else:
-            with (temporary / part).open("wb") as stream:
-                indices[part] = read_part(source, part, say, stream)
+        indices[part] = read_part(source, part, say, temporary / part if temporary else None)
     cleaned = overlap.clean(source, indices)
     return indices, cleaned, carve(source, cleaned.parts)
 
@@ -110,12 +105,12 @@ def _temporary(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _write(source: Source, split: Selection | None, temporary: Path, path: Path) -> dict[str, int]:
+def _write(source: Source, split: Selection | None, path: Path) -> dict[str, int]:
     """Copy a split's rows, in its order; return how many there are of each label."""
     with atomic(path) as name, name.open("wb") as stream:
-        if split is None:
+        if split is None or split.index.stored is None:
             return {}
-        with (temporary / split.index.part).open("rb") as rows:
+        with split.index.stored.open("rb") as rows:
             for offset in split.column("offsets").tolist():
                 rows.seek(offset)
                 stream.write(rows.readline())

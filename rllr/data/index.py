@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from array import array
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from rllr.config.schema import ClassLabels
 from rllr.data.conform import examples
@@ -35,11 +36,11 @@ class Index:
 
     `files` and `numbers` say where a row stands; `keys`, `sentences` (two a row, pairs only) and
     `ids` are hashes; a label is a class's position or a score; `offsets` say where the normalised
-    row begins in the temporary file.
+    row begins in the file `stored`, if there is one.
     """
 
-    part: str
     paths: list[Path]
+    stored: Path | None = None
     files: array = field(default_factory=partial(array, "H"))
     numbers: array = field(default_factory=partial(array, "L"))
     keys: array = field(default_factory=partial(array, "Q"))
@@ -55,6 +56,14 @@ class Index:
         """Where a row stands, as messages say it."""
         return place(self.paths[self.files[row]], self.numbers[row])
 
+    def read(self, row: int) -> Example:
+        """A normalised row, from the file."""
+        assert self.stored is not None
+        with self.stored.open("rb") as stream:
+            stream.seek(self.offsets[row])
+            found: Example = json.loads(stream.readline())
+            return found
+
     def column(self, name: str) -> np.ndarray:
         """A column as a NumPy array, of one value a row; `sentences` of two."""
         import numpy as np
@@ -64,24 +73,24 @@ class Index:
         return found.reshape(-1, 2) if name == "sentences" else found
 
 
-def read_part(source: Source, part: str, say: Say, to: IO[bytes] | None = None) -> Index:
+def read_part(source: Source, part: str, say: Say, to: Path | None = None) -> Index:
     """Read a part, and write its rows, normalised, to `to` as JSONL; RllrError for a bad row."""
-    index = Index(part, list(source.parts[part]))
+    index = Index(list(source.parts[part]), to)
     progress = _Progress(f"data {source.task}: {part}", say)
-    offset = 0
-    for file, number, example in examples(source, part):
-        index.files.append(file)
-        index.numbers.append(number)
-        _add(index, source, example)
-        if to is not None:
+    with (to or Path(os.devnull)).open("wb") as stream:
+        offset = 0
+        for file, number, example in examples(source, part):
+            _add(index, source, example, file, number)
             index.offsets.append(offset)
-            offset += to.write((json.dumps(example, ensure_ascii=False) + "\n").encode())
-        progress.add()
+            offset += stream.write((json.dumps(example, ensure_ascii=False) + "\n").encode())
+            progress.add()
     progress.end()
     return index
 
 
-def _add(index: Index, source: Source, example: Example) -> None:
+def _add(index: Index, source: Source, example: Example, file: int, number: int) -> None:
+    index.files.append(file)
+    index.numbers.append(number)
     folded = folded_texts(source.schema, example)
     index.keys.append(_hash(joined(folded)))
     if len(folded) > 1:

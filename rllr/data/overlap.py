@@ -114,14 +114,15 @@ def check_ids(parts: Mapping[str, Selection]) -> None:
     ids = np.concatenate([part.column("ids") for part in parts.values()])
     values, counts = np.unique(ids, return_counts=True)
     for value in values[counts > 1][:1]:
-        places = [
-            part.index.place(row)
+        twins = [
+            (part.index, row)
             for part in parts.values()
             for row in part.rows[part.column("ids") == value]
         ]
+        (first, row), (second, other) = twins[:2]
         raise RllrError(
-            f"{places[1]}: its id is also that of {places[0]}; ids are unique in a task "
-            "(rows without an id get one)"
+            f"{second.place(other)}: id {second.read(other)['id']!r} is also that of "
+            f"{first.place(row)}; ids are unique in a task (rows without an id get one)"
         )
 
 

@@ -27,24 +27,28 @@ def carve(source: Source, parts: dict[str, Selection]) -> dict[str, Selection]:
     """
     parts = dict(parts)
     _check_enough(source, parts)
-    for name in ("test", "validation"):
-        if name not in parts and not source.is_test_only:
+    missing = [name for name in ("test", "validation") if name not in parts]
+    if not source.is_test_only:
+        for name in missing:
             train = parts["train"]
-            count = _carved(source.settings, name, len(train))
+            count = _carved(source.settings, name, len(train), others=missing)
             order = stratified(train, f"carve/{source.seed}/{name}")
             parts[name] = Selection(train.index, _sorted(order[:count]))
             parts["train"] = Selection(train.index, _sorted(order[count:]))
     return parts
 
 
-def _carved(settings: DataSettings, name: str, rows: int) -> int:
+def _carved(settings: DataSettings, name: str, rows: int, others: list[str]) -> int:
     """How many of `rows` a part gets: its size where train has room for all splits, else a share.
 
-    Without a size, its share. At least one row, and it leaves four.
+    Without a size, its share. At least one row, and it leaves four. Test leaves room for the
+    validation part, where that is one of the `others` to be carved.
     """
     share = int(rows * getattr(settings, f"{name}_share"))
     size = getattr(settings.sizes, name)
     asked = _asked(settings.sizes)
+    if name == "test" and "validation" in others:
+        asked += [settings.sizes.validation or 0] if asked else []
     room = rows - sum(asked) if asked else 0
     count = share if size is None else min(size, max(share, room))
     return max(1, min(count, rows - 4))

@@ -57,12 +57,14 @@ def test_local_data_goes_through_the_same_stages(run: TinyRun, tmp_path: Path) -
     splits = {name: local_rows(name, 12) for name in ("train", "validation", "test")}
     splits["train"].append({**splits["test"][0], "id": "copy"})
     folder = write_local(tmp_path / "mine", "mr", splits)
-    local = run.but(data={"source": "local", "path": str(folder)}, tasks=["mr"])
+    data = {"source": "local", "path": str(folder), "overlap": "drop"}
+    local = run.but(data=data, tasks=["mr"])
     stages.data(local.project, "mr")
     stages.rationales(local.project, "mr")
     stages.label_pairs(local.project, "mr")
     noted = read_json(local.layout.data("mr") / MANIFEST)
-    assert noted["duplicates_removed"] == {"train": 1, "validation": 0, "test": 0}
+    assert noted["overlaps"]["within"]["train in test"] == 1
+    assert set(noted["inputs"]) == {str(folder / f"mr/{name}.jsonl") for name in splits}
     assert read_json(local.layout.rationales("mr") / MANIFEST)["teacher"] == "LexicalTeacher"
     assert (local.layout.label_pairs("mr") / "train.jsonl").stat().st_size
 
