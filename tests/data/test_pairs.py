@@ -8,19 +8,18 @@ import pytest
 from tiny_project import TASKS, TinyRun, prepare, write_samples
 
 from rllr import stages
-from rllr.data.pairs import Score, write_rationale_pairs
+from rllr.data.pairs import write_rationale_pairs
 from rllr.files import read_json, read_jsonl, write_jsonl
 from rllr.job import Job
 from rllr.layout import MANIFEST
 from rllr.tasks.response import format_response, parse_response
-from rllr.teacher.judge import RuleJudge
+from rllr.teacher.base import Judge, make_judges
 
 SPLIT_OF = {"train": "rm", "heldout": "validation"}
 
 
-def judges_of(job: Job) -> dict[str, Score]:
-    tasks = job.project.tasks
-    return {t: RuleJudge.from_training_data(tasks[t], data).score for t, data in job.data.items()}
+def judges_of(job: Job) -> dict[str, Judge]:
+    return make_judges(job.project, job.data)
 
 
 def label_pairs(run: TinyRun, task: str, name: str) -> list[dict[str, Any]]:
