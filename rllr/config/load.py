@@ -339,6 +339,11 @@ def _check_data(project: Project, task: str) -> None:
 
 
 def _check_release(data: ReleaseData, declared: TaskConfig, task: str) -> None:
+    if declared.test_of:
+        raise RllrError(
+            f"context_tasks: the release holds no further test sets; give {task!r} a source of its "
+            f"own, for instance task_data: {{{task}: {{source: hub, sizes: {{}}}}}}"
+        )
     if task not in data.rules:
         hint = nearest(task, sorted(data.rules))
         raise RllrError(f"data.rules: there is no rule for task {task!r}{hint}")

@@ -16,15 +16,17 @@ from rllr.config.schema import LABEL_SENSITIVE, RATIONALE_SENSITIVE, SPLITS
 from rllr.errors import RllrError
 from rllr.files import read_json, read_jsonl
 from rllr.layout import MANIFEST
+from rllr.reporting.manifest_view import asked, distribution, left_out, source_name
 from rllr.reporting.pair_view import LEGEND, pair_columns, statistics_table
 from rllr.reporting.sheet import Column, Sheet
 
 Row = Mapping[str, Any]
 RESULTS = Path("results")
 PARTS = ("train", "heldout")
+# Labels that a message lists.
+SHOWN = 20
 WRITTEN = ("sft", "rm", "validation")
 KINDS = (LABEL_SENSITIVE, RATIONALE_SENSITIVE)
-MANY_LABELS = 10
 
 
 @dataclass(frozen=True)
@@ -68,19 +70,18 @@ def only_run() -> Path:
 
 
 def show_data(request: Request, sheet: Sheet) -> None:
-    """Splits with their sizes and labels, and examples of one of them (default: sft)."""
+    """Splits with their sizes and labels, and examples of one of them (default: the first)."""
     folder = request.run / "data" / request.task
     noted = _manifest(folder)
-    split = _one_of("split", request.split or "sft", SPLITS)
-    sheet.heading(f"{request.task}: data of {request.run} ({_source(noted)})")
+    first = next((name for name in SPLITS if noted["examples"][name]), SPLITS[0])
+    split = _one_of("split", request.split or first, SPLITS)
+    sheet.heading(f"{request.task}: data of {request.run} ({source_name(noted)})")
     rows = [
-        [name, str(noted["examples"][name]), _distribution(noted["labels"][name])]
-        for name in SPLITS
+        [name, str(noted["examples"][name]), distribution(noted["labels"][name])] for name in SPLITS
     ]
     sheet.table(["split", "examples", ""], rows, words=1)
-    removed = {name: n for name, n in noted.get("duplicates_removed", {}).items() if n}
-    if removed:
-        sheet.note(f"duplicates removed: {_counted(removed)}")
+    for line in left_out(noted, request.task):
+        sheet.note(line)
     for row in _picked(read_jsonl(folder / f"{split}.jsonl"), request, sheet, split):
         sheet.example(row)
 
@@ -90,10 +91,13 @@ def show_rationales(request: Request, sheet: Sheet) -> None:
     folder = request.run / "rationales" / request.task
     noted = _manifest(folder)
     split = _one_of("split", request.split or "rm", WRITTEN)
-    sheet.heading(f"{request.task}: rationales of {request.run}, {_teacher(noted)}")
+    sheet.heading(f"{request.task}: rationales of {request.run}")
     written = {name: read_jsonl(folder / f"{name}.jsonl") for name in WRITTEN}
-    rows = [[name, str(len(rows)), str(_wrong(rows))] for name, rows in written.items()]
-    sheet.table(["split", "for the stated label", "for wrong labels"], rows, words=1)
+    lacking = noted.get("dropped", {})
+    rows = [[name, *_counted(rows, lacking.get(name, {}))] for name, rows in written.items()]
+    sheet.table(["split", "stated label", "lacking", "wrong labels", "lacking"], rows, words=1)
+    for line in asked(noted["teacher"]):
+        sheet.note(line)
     data = request.run / "data" / request.task / f"{split}.jsonl"
     examples = {row["id"]: row for row in read_jsonl(data)}
     for row in _picked(written[split], request, sheet, split):
@@ -110,6 +114,9 @@ def show_pairs(request: Request, sheet: Sheet) -> None:
         noted = _manifest(folder)
         sheet.heading(f"{request.task}: {request.kind} pairs, {folder}")
         statistics_table(sheet, noted, request.task, PARTS)
+        if request.task in noted.get("judge", {}):
+            for line in asked(noted["judge"][request.task]):
+                sheet.note(f"judge: {line}")
         pairs = [row for row in read_jsonl(folder / f"{part}.jsonl") if row["task"] == request.task]
         for row in _picked(pairs, request, sheet, part):
             sheet.example(row["example"])
@@ -160,38 +167,11 @@ def _one_of(option: str, value: str, known: Sequence[str]) -> str:
     return value
 
 
-def _source(noted: Mapping[str, Any]) -> str:
-    data = noted["settings"]["data"]
-    return str(data["source"]) if isinstance(data, dict) else str(data)
-
-
-def _teacher(noted: Mapping[str, Any]) -> str:
-    """Who wrote them: a backend, and the model that it asked."""
-    facts = noted["teacher"]
-    if isinstance(facts, str):  # an earlier version's
-        return facts
-    return ", ".join(str(facts[key]) for key in ("backend", "model") if facts.get(key))
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
-
-
-def _wrong(rows: Sequence[Row]) -> int:
-    return sum(len(row["wrong"]) for row in rows)
-
-
-def _distribution(counts: Mapping[str, int]) -> str:
-    """Labels with counts and shares; scores by their integer part."""
-    grouped = dict(counts)
-    if len(counts) > MANY_LABELS:
-        grouped = {}
-        for label, count in counts.items():
-            name = label.partition(".")[0]
-            grouped[name] = grouped.get(name, 0) + count
-    total = sum(grouped.values())
-    shares = (f"{name}: {count} ({count / total:.0%})" for name, count in grouped.items())
-    return ", ".join(shares) or "no labels"
+def _counted(rows: Sequence[Row], lacking: Mapping[str, int]) -> list[str]:
+    """Rationales there are, and lack, for stated labels and for wrong ones."""
+    wrong = sum(len(row["wrong"]) for row in rows)
+    examples, labels = (lacking.get(key, 0) for key in ("examples", "wrong_labels"))
+    return [str(count) for count in (len(rows), examples, wrong, labels)]
 
 
 def _picked(rows: Sequence[Row], request: Request, sheet: Sheet, name: str) -> list[Row]:
@@ -201,7 +181,7 @@ def _picked(rows: Sequence[Row], request: Request, sheet: Sheet, name: str) -> l
         labels = sorted({str(_label(row)) for row in rows})
         raise RllrError(
             f"--label: no row of {name} has label {request.label!r}"
-            f"{nearest(request.label, labels[: 2 * MANY_LABELS])}"
+            f"{nearest(request.label, labels[:SHOWN])}"
         )
     rng = random.Random(f"show/{request.seed}/{request.task}/{name}")
     chosen = sorted(rng.sample(range(len(wanted)), min(request.count, len(wanted))))

@@ -65,7 +65,7 @@ def test_local_data_goes_through_the_same_stages(run: TinyRun, tmp_path: Path) -
     noted = read_json(local.layout.data("mr") / MANIFEST)
     assert noted["overlaps"]["within"]["train in test"] == 1
     assert set(noted["inputs"]) == {str(folder / f"mr/{name}.jsonl") for name in splits}
-    assert read_json(local.layout.rationales("mr") / MANIFEST)["teacher"] == "LexicalTeacher"
+    assert read_json(local.layout.rationales("mr") / MANIFEST)["teacher"]["backend"] == "lexical"
     assert (local.layout.label_pairs("mr") / "train.jsonl").stat().st_size
 
 

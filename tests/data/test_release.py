@@ -318,6 +318,15 @@ def test_mistakes_in_the_rules(run: TinyRun, changes: dict[str, Any], message: s
         released_run(run, tasks=["mr", "mnli"], **changes).project  # noqa: B018
 
 
+def test_a_further_test_set_needs_a_source_of_its_own(run: TinyRun) -> None:
+    further = {"context_tasks": ["mnli_mm"]}
+    released = released_run(run, tasks=["mnli"]).but(**further)
+    with pytest.raises(RllrError, match=r"holds no further test sets; give 'mnli_mm' a source"):
+        released.project  # noqa: B018
+    other = {"mnli_mm": {"source": "hub", "sizes": {}}}
+    assert released.but(task_data=other).project.data("mnli_mm").source == "hub"
+
+
 # --- later stages --------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from rllr.errors import RllrError
 from rllr.files import read_json, read_jsonl, write_json, write_jsonl
 from rllr.layout import MANIFEST
 from rllr.reporting.browse import only_run
+from rllr.reporting.manifest_view import asked, distribution, left_out
 from rllr.reporting.sheet import plain
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,6 +120,32 @@ def test_pairs_of_an_earlier_version_have_no_statistics(
     write_json(path, {key: v for key, v in read_json(path).items() if key != "statistics"})
     status, out, _ = shown("pairs", "--task", "mr", run=run.layout.run)
     assert status == 0 and "no statistics" in out and "Answer:" in out
+
+
+def test_what_manifests_say_of_rows_and_models() -> None:
+    noted = {
+        "duplicates_removed": {"train": 3, "test": 0},
+        "conflicting_labels": {"train": 0},
+        "overlaps": {"rule": "drop", "within": {"train in test": 2}, "skipped": ["x: elsewhere"]},
+        "release": {"files": {"a.json": {"rows": 9, "tasks": {"mr": 4}, "unmapped": 5}}},
+    }
+    assert list(left_out(noted, "mr")) == [
+        "left out, repeated texts: train 3",
+        "left out, overlaps within: train in test 2",
+        "not compared with x: elsewhere",
+        "a.json: 4 rows of this task, 5 of no task or unreadable",
+    ]
+    facts = {"backend": "openai", "model": "m", "failed": 0, "share": 0.5, "spent": {"tokens": 1}}
+    assert list(asked({**facts, "refused": {"too short": 2}})) == [
+        "backend openai, model m, share 0.50",
+        "refused: too short 2",
+    ]
+
+
+def test_scores_are_counted_by_their_integer_part() -> None:
+    scores = {f"{number / 10:.1f}": 1 for number in range(20)}
+    assert distribution(scores) == "0: 10 (50%), 1: 10 (50%)"
+    assert distribution({}) == "no labels"
 
 
 # --- any text ------------------------------------------------------------------------------------
