@@ -25,7 +25,9 @@ from rllr.data.local import faults
 from rllr.disk import existing, models_need, results_need
 from rllr.errors import RllrError
 from rllr.models.progress import human
+from rllr.refusals import UnreachableError
 from rllr.remote import Remote, to_fetch
+from rllr.repository import TOKEN, Repository, token
 
 ROOT = CONFIG_DIR.parent
 PYTHON = (3, 11)
@@ -97,10 +99,10 @@ def _pins(patient: Patient) -> Iterator[Finding]:
 
 def _token(patient: Patient) -> Iterator[Finding]:
     gated = [remote.name for remote in patient.to_fetch if remote.gated]
-    if hub.token():
-        yield Finding("ok", "token", f"{hub.TOKEN} is set")
+    if token():
+        yield Finding("ok", "token", f"{TOKEN} is set")
     elif gated:
-        text = f"{', '.join(gated)} is gated: set {hub.TOKEN} in the environment (docs/models.md)"
+        text = f"{', '.join(gated)} is gated: set {TOKEN} in the environment (docs/models.md)"
         yield Finding("missing", "token", text)
     else:
         yield Finding("ok", "token", "none, and none is needed: no model to fetch is gated")
@@ -110,7 +112,7 @@ def _hub(patient: Patient) -> Iterator[Finding]:
     """Whether each model and data set to fetch is there, at its commit, and may be read."""
     if not patient.to_fetch:
         yield Finding("ok", "hub", "nothing is left to fetch")
-    asked: dict[tuple[hub.Repository, str | None], list[str]] = {}
+    asked: dict[tuple[Repository, str | None], list[str]] = {}
     for remote in patient.to_fetch:
         asked.setdefault((remote.repository, remote.revision), []).append(remote.name)
     for (repository, revision), names in asked.items():
@@ -118,7 +120,7 @@ def _hub(patient: Patient) -> Iterator[Finding]:
         try:
             hub.listing(repository, revision)
             hub.check_access(repository)
-        except hub.UnreachableError as error:
+        except UnreachableError as error:
             yield Finding("missing", "hub", str(error))
             return
         except RllrError as error:

@@ -18,8 +18,8 @@ from rllr.config.load import Project, read_yaml
 from rllr.config.messages import nearest
 from rllr.errors import RllrError
 from rllr.files import write_text
-from rllr.hub import Repository
 from rllr.remote import Remote, remotes
+from rllr.repository import Repository
 
 # `revision:` on a line of its own, with what stands before and behind the value.
 REVISION = re.compile(r"(?m)^([ \t]+revision:[ \t]*)([^\s#]+)(.*)$")

@@ -9,8 +9,8 @@ from rllr.config.data import HubData
 from rllr.config.load import Project
 from rllr.config.schema import HubSource
 from rllr.data.published import is_there
-from rllr.hub import Repository
 from rllr.layout import Layout, is_done
+from rllr.repository import Repository
 
 
 @dataclass(frozen=True)

@@ -9,36 +9,22 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from rllr import hub
 from rllr.config.schema import HubSource
 from rllr.errors import RllrError
 from rllr.files import sha256
-from rllr.hub import Repository
+from rllr.models.origin import Origin, folder_origin, hub_origin, require_pin
 from rllr.models.progress import Progress, Say, Watched, human
 from rllr.models.published import PublishedFile, check_shards, fault, is_published, select
+from rllr.repository import Repository
 
 PARTIAL = ".partial"
 # Conversion writes all files a second time, beside the first.
 CONVERTED_COPY = 1.0
-
-# Appends to the stream what is missing of a file of which it holds so many bytes.
-Read = Callable[[PublishedFile, IO[bytes], int], None]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where files come from: name, facts for a manifest, what it holds, and how it is read."""
-
-    name: str
-    facts: dict[str, Any]
-    files: list[PublishedFile]
-    read: Read
 
 
 def fetch(
@@ -62,7 +48,7 @@ def fetch(
     """
     say = say or _print
     if isinstance(source, Path):
-        origin = _folder_origin(source)
+        origin = folder_origin(source)
     else:
         check_pinned(source, allow_unpinned)
         origin = hub_origin(Repository(source.repo), source.revision, gated=source.gated)
@@ -100,58 +86,8 @@ def check_pinned(source: HubSource, allow_unpinned: bool) -> None:
     require_pin(Repository(source.repo), source.revision, allow_unpinned)
 
 
-def require_pin(repo: Repository, revision: str | None, allow_unpinned: bool) -> None:
-    """RllrError for a repository without a commit, unless the run allows it."""
-    if revision is None and not allow_unpinned:
-        raise RllrError(
-            f"{repo} is not pinned (revision: null): write its commit into {repo.named_in}, "
-            "with `python -m rllr pin --config CONFIG`, or set `allow_unpinned: true` in the "
-            "configuration to take whatever is current"
-        )
-
-
 def _print(line: str) -> None:
     print(line, flush=True)
-
-
-# --- origins -------------------------------------------------------------------------------------
-
-
-def hub_origin(repo: Repository, revision: str | None, *, gated: bool = False) -> Origin:
-    """A repository at a commit, else at its newest; RllrError where it cannot be read."""
-    found = hub.listing(repo, revision)
-    if (gated or found.gated) and not hub.token():
-        raise RllrError(
-            f"{repo} is gated: accept its licence at {repo.page}, make a token with read access "
-            f"there, and set {hub.TOKEN} in the environment"
-        )
-
-    def read(file: PublishedFile, stream: IO[bytes], have: int) -> None:
-        try:
-            hub.download(repo, found.commit, file, stream, have)
-        except hub.UnreachableError as error:
-            raise RllrError(f"{error}; run it again: it goes on from where it was") from None
-
-    facts = {"repo": repo.name, "commit": found.commit, "pinned": revision is not None}
-    return Origin(f"{repo} at {found.commit[:12]}", facts, found.files, read)
-
-
-def _folder_origin(folder: Path) -> Origin:
-    if not folder.is_dir():
-        raise RllrError(f"{folder}: no such folder of a published model")
-    paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    files = [
-        PublishedFile(path.name, path.stat().st_size, sha256=sha256(path))
-        for path in paths
-        if is_published(path.name)
-    ]
-
-    def read(file: PublishedFile, stream: IO[bytes], have: int) -> None:
-        with (folder / file.name).open("rb") as original:
-            original.seek(have)
-            shutil.copyfileobj(original, stream)
-
-    return Origin(str(folder), {"folder": str(folder)}, files, read)
 
 
 # --- files ---------------------------------------------------------------------------------------

@@ -149,6 +149,20 @@ def test_a_damaged_file_alone_is_fetched_again(hub: Hub, tmp_path: Path) -> None
     }
 
 
+def test_half_a_file_is_gone_on_with(hub: Hub, tmp_path: Path) -> None:
+    name = "mr/train-00001-of-00002.parquet"
+    hub.cuts[name] = [500] + [0] * 9
+    project = project_for(tmp_path)
+    with pytest.raises(RllrError, match="it goes on from where it was"):
+        make(project, "mr", tmp_path / "to")
+    hub.cuts.clear()
+    hub.sent.clear()
+    other = make(project, "mrpc", tmp_path / "other")  # leaves what is half there alone
+    make(project, "mr", tmp_path / "to")
+    assert other and 0 < hub.sent[name] <= len(hub.files[name])
+    assert not list(Layout(project).dataset(REPO, COMMIT).glob(".partial/*"))
+
+
 def test_two_processes_of_one_repository_share_a_folder(hub: Hub, tmp_path: Path) -> None:
     config = write_config(tmp_path)
     variables = {**os.environ, "PYTHONPATH": str(CONFIG_DIR.parent), "HF_ENDPOINT": hub.address}
