@@ -63,7 +63,8 @@ def test_local_data_goes_through_the_same_stages(run: TinyRun, tmp_path: Path) -
     stages.label_pairs(local.project, "mr")
     noted = read_json(local.layout.data("mr") / MANIFEST)
     assert noted["duplicates_removed"] == {"train": 1, "validation": 0, "test": 0}
-    assert read_json(local.layout.rationales("mr") / MANIFEST)["teacher"] == "LexicalTeacher"
+    noted = read_json(local.layout.rationales("mr") / MANIFEST)
+    assert noted["teacher"] == {"backend": "lexical"}
     assert (local.layout.label_pairs("mr") / "train.jsonl").stat().st_size
 
 
