@@ -41,6 +41,7 @@ def write_rationales(project: Project, task: str, data: Path, folder: Path) -> d
     dropped = {split: _dropped(asks[split], rows[split]) for split in WITH_WRONG}
     for split, part in rows.items():
         _require_some(task, split, examples[split], part, facts)
+    for split, part in rows.items():
         write_jsonl(folder / f"{split}.jsonl", part)
     counts = {split: len(part) for split, part in rows.items()}
     return {"teacher": facts, "rationales": counts, "dropped": dropped}

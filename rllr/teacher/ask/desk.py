@@ -57,10 +57,10 @@ class Desk:
             self.progress.sent(1)
         return bool(paid)
 
-    async def charge(self, one: Pending, tokens: int) -> None:
-        """A request failed, and may have cost so many tokens."""
+    async def charge(self, one: Pending, tokens: int, reason: str) -> None:
+        """A request failed for a reason, and may have cost so many tokens."""
         await self._commit(partial(self.account.settle, bound=one.bound, tokens=tokens))
-        self.progress.failed()
+        self.progress.failed(reason)
 
     async def answered(self, one: Pending, answer: Answer) -> None:
         """Store an answer and settle what it cost."""

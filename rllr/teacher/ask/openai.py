@@ -125,10 +125,10 @@ class Crew:
             answer = await self.endpoint.send(one.body, one.prompt)
         except TransientError as error:
             self.not_before = max(self.not_before, time.monotonic() + error.after)
-            await self.desk.charge(one, one.bound if error.charged else 0)
+            await self.desk.charge(one, one.bound if error.charged else 0, str(error))
             raise
         except RllrError:
-            await self.desk.charge(one, 0)
+            await self.desk.charge(one, 0, "refused")
             raise
         else:
             await self.desk.answered(one, answer)

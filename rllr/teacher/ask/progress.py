@@ -27,6 +27,7 @@ class Progress:
     say: Callable[[str], None] = _print
     requests: int = 0
     retries: int = 0
+    reason: str = ""
     answers: int = 0
     estimated: int = 0
     tokens_in: int = 0
@@ -38,9 +39,10 @@ class Progress:
         """So many requests were sent, retries among them."""
         self.requests += count
 
-    def failed(self) -> None:
+    def failed(self, reason: str) -> None:
         """A request failed and is sent again, or given up."""
         self.retries += 1
+        self.reason = reason
         self._due()
 
     def answered(self, answer: Answer) -> None:
@@ -68,7 +70,7 @@ class Progress:
             f"{self.who}: {self.cached + self.answers} of {self.total} answers "
             f"({self.cached} were there)",
             f"{self.requests} requests",
-            f"{self.retries} of them failed",
+            f"{self.retries} of them failed" + (f" (last: {self.reason})" if self.reason else ""),
             f"tokens {'about ' if self.estimated else ''}{self.tokens_in} in, "
             f"{self.tokens_out} out",
         ]

@@ -78,7 +78,8 @@ def check_status(
         return
     if (status in AGAIN or status >= 500) and error.get("code") != "insufficient_quota":
         after = retry_after(headers.get("retry-after"))
-        raise TransientError(f"status {status}{_said(error)}", charged=False, after=after)
+        wait = f" (wait {after:.0f} s)" if after else ""
+        raise TransientError(f"status {status}{_said(error)}{wait}", charged=False, after=after)
     raise RllrError(f"{where}: {_refusal(status, headers, error, key)}")
 
 

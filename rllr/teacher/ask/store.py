@@ -23,7 +23,7 @@ KEYS_AT_ONCE = 500
 TABLES = (
     "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, text TEXT NOT NULL,"
     " prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, finish_reason TEXT,"
-    " reported INTEGER NOT NULL) WITHOUT ROWID",
+    " reported INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS spent (account TEXT PRIMARY KEY, requests INTEGER NOT NULL,"
     " tokens INTEGER NOT NULL, reserved INTEGER NOT NULL) WITHOUT ROWID",
 )
