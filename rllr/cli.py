@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rllr import __version__, interruption
-from rllr.commands import add_commands
+from rllr.commands import add_commands, add_show
 from rllr.errors import NodeError, RllrError
 from rllr.interruption import InterruptedStageError
 
@@ -122,17 +122,14 @@ def _add_tools(commands: argparse._SubParsersAction) -> None:
         "tables": ("write the comparison tables of a folder of results", _tables),
         "figures": ("draw the figures of a folder of results", _figures),
         "report": ("write the HTML report of a folder of results", _report),
-        "show": ("print a table of a folder of results", _show),
     }
     for name, (text, run) in tools.items():
         tool = commands.add_parser(name, help=text, description=text)
         tool.add_argument("folder", type=Path, help="a run's folder, such as results/tiny")
-        if name == "show":
-            tool.add_argument("--table", nargs="+", default=["main"], help="tables to print")
-        else:
-            tool.add_argument("--to", type=Path, help="where to write (default: inside the folder)")
-            tool.add_argument("--config", type=Path, help="take names and order from this run")
+        tool.add_argument("--to", type=Path, help="where to write (default: inside the folder)")
+        tool.add_argument("--config", type=Path, help="take names and order from this run")
         tool.set_defaults(run=run)
+    add_show(commands)
     check = _stage_parser(commands, "check", "validate a configuration file")
     check.set_defaults(run=_check)
     add_commands(partial(_stage_parser, commands), _project)
@@ -268,21 +265,16 @@ def _report(options: argparse.Namespace) -> None:
     print(write_report(options.folder, options.to or options.folder / "report.html"))
 
 
-def _show(options: argparse.Namespace) -> None:
-    from rllr.reporting import print_tables
-
-    print_tables(options.folder, options.table)
-
-
 def _check(options: argparse.Namespace) -> None:
-    from rllr.data.local import missing_files
+    from rllr.data.local import faults
 
     project = _project(options)
     config = project.config
     cells = len(config.models) * len(project.test_tasks) * len(config.methods) * len(config.seeds)
-    missing = missing_files(project)
-    if missing:
-        raise RllrError(f"data.path: no file {missing[0]} ({len(missing)} files are missing)")
+    found = [text for _, text in faults(project)]
+    if found:
+        others = f" (the data of {len(found) - 1} more tasks are wrong too)" if found[1:] else ""
+        raise RllrError(found[0] + others)
     print(f"{options.config}: fine; run {config.run!r} has {cells} cells")
 
 

@@ -1,10 +1,11 @@
-"""Commands for the time before a run: `pin` and `doctor`."""
+"""Commands for the time before a run, `pin` and `doctor`, and for looking at one: `show`."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rllr.errors import RllrError
@@ -19,8 +20,15 @@ ReadProject = Callable[[argparse.Namespace], "Project"]
 
 def add_commands(parser: MakeParser, project: ReadProject) -> None:
     """Add the commands to the command line."""
-    pin = parser("pin", "write the current commits of the run's models into their files")
-    pin.add_argument("--model", nargs="+", default=[], help="these alone (default: all of the run)")
+    pin = parser(
+        "pin", "write the current commits of the run's models and data sets into their files"
+    )
+    pin.add_argument(
+        "--model",
+        nargs="+",
+        default=[],
+        help="these models alone (default: all, and the tasks' data sets)",
+    )
     pin.add_argument("--dry-run", action="store_true", help="only say what would be written")
     pin.set_defaults(run=partial(_pin, project))
     doctor = parser("doctor", "check what the run needs: token, hub, image, GPU, disk, data")
@@ -44,3 +52,65 @@ def _doctor(project: ReadProject, options: argparse.Namespace) -> int:
         print(finding, flush=True)
         needed |= finding.state == "missing"
     return int(needed)
+
+
+# --- show ----------------------------------------------------------------------------------------
+
+VIEWS = ("data", "rationales", "pairs")
+KINDS = ("label_sensitive", "rationale_sensitive")
+
+
+def add_show(commands: argparse._SubParsersAction) -> None:
+    """Add `show`: examples of a run's data, rationales or pairs, or the tables of its results."""
+    text = "print examples of a run's data, rationales or pairs, or tables of its results"
+    show = commands.add_parser("show", help=text, description=text)
+    show.add_argument(
+        "what", help=f"{', '.join(VIEWS)}; or a run's folder, such as results/tiny, for tables"
+    )
+    show.add_argument("--table", nargs="+", help="of a folder: tables to print (default: main)")
+    show.add_argument(
+        "--run", dest="folder", type=Path, help="the run's folder (default: if there is one)"
+    )
+    show.add_argument("--task", help="whose examples")
+    show.add_argument("--split", help="data, rationales: a split; pairs: train or heldout")
+    show.add_argument("--kind", choices=KINDS, help=f"of pairs (default: {KINDS[0]})")
+    show.add_argument("--model", help="of rationale-sensitive pairs (default: all)")
+    show.add_argument("--label", help="only examples with this label")
+    show.add_argument("--count", type=int, help="how many examples (default: 3)")
+    show.add_argument("--seed", type=int, help="other examples with another seed (default: 0)")
+    show.set_defaults(run=_show)
+
+
+def _show(options: argparse.Namespace) -> None:
+    if options.what in VIEWS:
+        _browse(options)
+        return
+    _refuse(options, ("folder", "task", *CHOICES), f"a table; `show {'|'.join(VIEWS)}` has it")
+    from rllr.reporting import print_tables
+
+    print_tables(Path(options.what), options.table or ["main"])
+
+
+CHOICES = ("split", "kind", "model", "label", "count", "seed")
+
+
+def _browse(options: argparse.Namespace) -> None:
+    from rllr.reporting.browse import Request, browse, only_run
+
+    _refuse(options, ("table",), f"{options.what}; `show FOLDER` has it")
+    if options.what != "pairs":
+        _refuse(options, ("kind", "model"), f"{options.what}; `show pairs` has it")
+    if options.task is None:
+        raise RllrError(f"show {options.what}: name a task, for instance --task mnli")
+    if options.count is not None and options.count < 0:
+        raise RllrError(f"--count: {options.count} is less than none")
+    given = {name: getattr(options, name) for name in CHOICES if getattr(options, name) is not None}
+    browse(options.what, Request(options.folder or only_run(), options.task, **given))
+
+
+def _refuse(options: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
+    """An option that would be ignored is a mistake."""
+    for name in names:
+        if getattr(options, name) is not None:
+            option = {"folder": "run"}.get(name, name)
+            raise RllrError(f"--{option}: not an option of {why}")

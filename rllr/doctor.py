@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -20,12 +21,13 @@ from rllr.cluster.check import account_faults, check_image, folder_faults, parti
 from rllr.cluster.container import find_image
 from rllr.cluster.site import Site, load_modules, load_site
 from rllr.config.load import CONFIG_DIR, Project
-from rllr.config.schema import HubSource
-from rllr.data.local import missing_files
+from rllr.data.local import faults
 from rllr.disk import existing, models_need, results_need
 from rllr.errors import RllrError
-from rllr.layout import Layout, is_done
 from rllr.models.progress import human
+from rllr.refusals import UnreachableError
+from rllr.remote import Remote, to_fetch
+from rllr.repository import TOKEN, Repository, token
 
 ROOT = CONFIG_DIR.parent
 PYTHON = (3, 11)
@@ -54,16 +56,10 @@ class Patient:
     project: Project
     site: Site
 
-    @property
-    def to_fetch(self) -> dict[str, HubSource]:
-        """Models from the hub that are not there yet, by name."""
-        layout = Layout(self.project)
-        sources = {name: model.source for name, model in self.project.models.items()}
-        return {
-            name: source
-            for name, source in sources.items()
-            if isinstance(source, HubSource) and not is_done(layout.base(name))
-        }
+    @cached_property
+    def to_fetch(self) -> list[Remote]:
+        """Models and data sets from the hub that are not there yet."""
+        return to_fetch(self.project)
 
     @property
     def cuda(self) -> bool:
@@ -91,9 +87,9 @@ def _python(patient: Patient) -> Iterator[Finding]:
 
 
 def _pins(patient: Patient) -> Iterator[Finding]:
-    unpinned = [name for name, source in patient.to_fetch.items() if source.revision is None]
+    unpinned = [remote.name for remote in patient.to_fetch if remote.revision is None]
     if not unpinned:
-        yield Finding("ok", "pins", "every model to fetch is pinned to a commit")
+        yield Finding("ok", "pins", "all that is to be fetched is pinned to a commit")
     elif patient.project.config.allow_unpinned:
         yield Finding("warning", "pins", f"not pinned, as allowed: {', '.join(unpinned)}")
     else:
@@ -102,44 +98,49 @@ def _pins(patient: Patient) -> Iterator[Finding]:
 
 
 def _token(patient: Patient) -> Iterator[Finding]:
-    gated = [name for name, source in patient.to_fetch.items() if source.gated]
-    if hub.token():
-        yield Finding("ok", "token", f"{hub.TOKEN} is set")
+    gated = [remote.name for remote in patient.to_fetch if remote.gated]
+    if token():
+        yield Finding("ok", "token", f"{TOKEN} is set")
     elif gated:
-        text = f"{', '.join(gated)} is gated: set {hub.TOKEN} in the environment (docs/models.md)"
+        text = f"{', '.join(gated)} is gated: set {TOKEN} in the environment (docs/models.md)"
         yield Finding("missing", "token", text)
     else:
         yield Finding("ok", "token", "none, and none is needed: no model to fetch is gated")
 
 
 def _hub(patient: Patient) -> Iterator[Finding]:
-    """Whether each model to fetch is there, at its commit, and may be read."""
+    """Whether each model and data set to fetch is there, at its commit, and may be read."""
     if not patient.to_fetch:
         yield Finding("ok", "hub", "nothing is left to fetch")
-    for name, source in patient.to_fetch.items():
+    asked: dict[tuple[Repository, str | None], list[str]] = {}
+    for remote in patient.to_fetch:
+        asked.setdefault((remote.repository, remote.revision), []).append(remote.name)
+    for (repository, revision), names in asked.items():
+        what = f"hub, {', '.join(names)}"
         try:
-            hub.listing(source.repo, source.revision)
-            hub.check_access(source.repo)
-        except hub.UnreachableError as error:
+            hub.listing(repository, revision)
+            hub.check_access(repository)
+        except UnreachableError as error:
             yield Finding("missing", "hub", str(error))
             return
         except RllrError as error:
-            yield Finding("missing", f"hub, {name}", str(error))
+            yield Finding("missing", what, str(error))
         else:
-            yield Finding("ok", f"hub, {name}", f"{source.repo} can be fetched")
+            yield Finding("ok", what, f"{repository} can be fetched")
 
 
 def _data(patient: Patient) -> Iterator[Finding]:
-    source = patient.project.config.data.source
-    missing = missing_files(patient.project)
-    if missing:
-        text = f"no file {missing[0]} ({len(missing)} are missing); see config/README.md"
-        yield Finding("missing", "data", text)
-    elif source == "hub":
-        text = "this version does not fetch data sets; set data to {source: local, path: …}"
-        yield Finding("missing", "data", text)
-    else:
-        yield Finding("ok", "data", f"source {source}")
+    """Where each task's data come from, and what the first rows of local files say."""
+    project = patient.project
+    found = dict(faults(project))
+    for task, text in found.items():
+        yield Finding("missing", f"data, {task}", text)
+    by_source: dict[str, list[str]] = {}
+    for task in project.data_tasks:
+        by_source.setdefault(project.data(task).source, []).append(task)
+    if not found:
+        listed = "; ".join(f"source {name}: {', '.join(t)}" for name, t in by_source.items())
+        yield Finding("ok", "data", listed)
 
 
 # --- where it runs -------------------------------------------------------------------------------
@@ -232,8 +233,9 @@ def _disk(patient: Patient) -> Iterator[Finding]:
     """Room for models and results; both together where they share a disk."""
     config = patient.project.config
     places = {"models_dir": Path(config.models_dir), "results_dir": Path(config.results_dir)}
+    models = [remote.name for remote in patient.to_fetch if remote.kind == "models"]
     needs = {
-        "models_dir": models_need(patient.project, patient.to_fetch),
+        "models_dir": models_need(patient.project, models),
         "results_dir": results_need(patient.project),
     }
     by_disk: dict[int, list[str]] = {}

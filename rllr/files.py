@@ -71,9 +71,12 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def numbered_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, object) for each non-empty line of a JSONL file."""
+    """Yield (line number, object) for each non-empty line of a JSONL file.
+
+    A byte order mark at its start is passed over.
+    """
     try:
-        stream = path.open(encoding="utf-8")
+        stream = path.open(encoding="utf-8-sig")
     except OSError as error:
         raise RllrError(f"{path}: cannot be read ({error.strerror})") from error
     with stream:

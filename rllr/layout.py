@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rllr.config.data import HubData
+from rllr.config.data import HubData, ReleaseData
 from rllr.config.load import BASELINE, Project
 from rllr.config.schema import MIXTURE, HubSource
 from rllr.files import digest
@@ -62,6 +62,12 @@ class Layout:
         return (
             Path(self.project.config.models_dir) / f"{model}@{base_revision(self.project, model)}"
         )
+
+    def dataset(self, repo: str, revision: str | None) -> Path:
+        """A data set from the hub at a commit, shared by runs as base models are."""
+        commit = revision[:12] if revision else "unpinned"
+        name = f"{repo.replace('/', '--')}@{commit}"
+        return Path(self.project.config.models_dir) / "datasets" / name
 
     def base_weights(self, model: str) -> Path:
         """The index of a base model's files of weights."""
@@ -164,20 +170,24 @@ def data_slice(project: Project, task: str) -> dict[str, object]:
         "data": project.data(task).model_dump(),
         "task": declared.model_dump(include={"input", "labels"}),
     }
-    if isinstance(project.data(task), HubData):
+    data = project.data(task)
+    if isinstance(data, ReleaseData):  # the first rule that fits is taken
+        found["order"] = list(data.rules)
+    if isinstance(data, HubData):
         found["hub"] = declared.hub.model_dump() if declared.hub else None
     return found
 
 
 def related_tasks(project: Project, task: str) -> list[str]:
-    """Tasks of the run whose evaluated texts a task must not train on.
+    """Tasks of the run whose evaluated texts a task must not train on: its further test sets too.
 
     Where every task has a model of its own, there is none.
     """
     if project.config.scope != MIXTURE:
         return []
-    declared = project.tasks[task]
-    return [name for name in declared.related if name in project.data_tasks]
+    declared, tasks = project.tasks[task].related, project.data_tasks
+    found = [name for name in declared if name in tasks]
+    return found + [name for name in tasks if project.tasks[name].test_of == task]
 
 
 def teacher_slice(project: Project) -> dict[str, object]:

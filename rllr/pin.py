@@ -16,9 +16,10 @@ import yaml
 from rllr import hub
 from rllr.config.load import Project, read_yaml
 from rllr.config.messages import nearest
-from rllr.config.schema import HubSource
 from rllr.errors import RllrError
 from rllr.files import write_text
+from rllr.remote import Remote, remotes
+from rllr.repository import Repository
 
 # `revision:` on a line of its own, with what stands before and behind the value.
 REVISION = re.compile(r"(?m)^([ \t]+revision:[ \t]*)([^\s#]+)(.*)$")
@@ -27,37 +28,41 @@ NOT_PINNED = re.compile(r"(?mi)^[ \t]*#.*not pinned.*\n(?=[ \t]+revision:)")
 
 
 def pin(project: Project, models: Sequence[str], *, dry_run: bool = False) -> list[str]:
-    """Pin the run's models from the hub (or those of `models`); return a line for each.
+    """Pin the run's models and data sets (or `models` alone); return a line for each file.
 
-    All commits are looked up before the first file is written. Raises RllrError for a name that is
-    not part of the run, a hub that does not answer, and a file that cannot be edited.
+    All commits are looked up, once per repository, before the first file is written. Raises
+    RllrError for a name that is not part of the run, a hub that does not answer, and a file that
+    cannot be edited.
     """
     chosen = _chosen(project, models)
-    found = {name: hub.current_commit(source.repo) for name, source in chosen.items()}
-    edits = {
-        name: (path := _file(project, "models", name), pinned(path, commit))
-        for name, commit in found.items()
-    }
+    found: dict[Repository, str] = {}
+    for remote in chosen:
+        if remote.repository not in found:
+            found[remote.repository] = hub.current_commit(remote.repository)
+    edits = []
+    for remote in chosen:
+        path, commit = _file(project, remote.kind, remote.name), found[remote.repository]
+        edits.append((remote, commit, path, pinned(path, commit, remote.section)))
     lines = []
-    for name, (path, text) in edits.items():
-        old = read_yaml(path)["source"]["revision"]
-        if not dry_run and old != found[name]:
+    for remote, commit, path, text in edits:
+        old = read_yaml(path)[remote.section]["revision"]
+        if not dry_run and old != commit:
             _write(path, text)
-        lines.append(_line(name, old, found[name], path, dry_run))
-    return lines or ["no model of this run comes from the hub; there is nothing to pin"]
+        lines.append(_line(remote.name, old, commit, path, dry_run))
+    return lines or ["nothing of this run comes from the hub; there is nothing to pin"]
 
 
-def _chosen(project: Project, models: Sequence[str]) -> dict[str, HubSource]:
+def _chosen(project: Project, models: Sequence[str]) -> list[Remote]:
     for name in models:
         if name not in project.models:
             known = sorted(project.models)
             raise RllrError(f"--model: {name!r} is not part of this run{nearest(name, known)}")
-    sources = {name: project.models[name].source for name in models or project.models}
-    return {name: found for name, found in sources.items() if isinstance(found, HubSource)}
+    found = remotes(project)
+    return [r for r in found if r.kind == "models" and r.name in models] if models else found
 
 
 def _file(project: Project, kind: str, name: str) -> Path:
-    """The file that defines a model of the run; the first place wins, as when it is read."""
+    """The file that defines a model or task of the run; the first place wins, as when read."""
     paths = [folder / kind / f"{name}.yaml" for folder in project.folders]
     path = next((path for path in paths if path.exists()), None)
     if path is None:
@@ -65,8 +70,8 @@ def _file(project: Project, kind: str, name: str) -> Path:
     return path.resolve()
 
 
-def pinned(path: Path, commit: str) -> str:
-    """The text of a definition with `commit` as its source's revision.
+def pinned(path: Path, commit: str, section: str = "source") -> str:
+    """The text of a definition with `commit` as the revision in a section of it.
 
     Raises RllrError where the file cannot be edited as text, and says what to write by hand.
     """
@@ -74,10 +79,10 @@ def pinned(path: Path, commit: str) -> str:
     text = path.read_bytes().decode()
     lines = REVISION.findall(text)
     edited = REVISION.sub(rf'\g<1>"{commit}"\g<3>', NOT_PINNED.sub("", text))
-    if len(lines) != 1 or _parsed(edited) != _with_revision(raw, commit):
+    if len(lines) != 1 or _parsed(edited) != _with_revision(raw, commit, section):
         raise RllrError(
-            f"{path}: cannot be edited: below `source:` it needs a line `revision: …` of its own "
-            f'(found: {len(lines)}); write it by hand: revision: "{commit}"'
+            f"{path}: cannot be edited: below `{section}:` it needs a line `revision: …` of its "
+            f'own (found: {len(lines)}); write it by hand: revision: "{commit}"'
         )
     return edited
 
@@ -89,8 +94,8 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _with_revision(raw: dict[str, Any], commit: str) -> dict[str, Any]:
-    return {**raw, "source": {**raw.get("source", {}), "revision": commit}}
+def _with_revision(raw: dict[str, Any], commit: str, section: str) -> dict[str, Any]:
+    return {**raw, section: {**raw.get(section, {}), "revision": commit}}
 
 
 def _write(path: Path, text: str) -> None:
@@ -98,8 +103,8 @@ def _write(path: Path, text: str) -> None:
         write_text(path, text)
     except OSError as error:
         raise RllrError(
-            f"{path}: cannot be written ({error.strerror}); copy it into a folder models/ beside "
-            "your own configuration and pin it there"
+            f"{path}: cannot be written ({error.strerror}); copy it into a folder "
+            f"{path.parent.name}/ beside your own configuration and pin it there"
         ) from None
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rllr import interruption, slices
 from rllr.artefact import artefact, training_code
 from rllr.config.load import Project
+from rllr.config.schema import LABEL_SENSITIVE, RATIONALE_SENSITIVE
 from rllr.files import digest, sha256
 from rllr.job import Job, gold_pairs
 from rllr.layout import CHECKPOINTS, MANIFEST, SAMPLES, Layout, clear_weights
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 
 def data(project: Project, task: str) -> None:
     """Make one task's splits."""
-    from rllr.data.prepare import check_source, prepare, source_files
+    from rllr.data.prepare import check_source, prepare
+    from rllr.data.source import source_files
 
     check_source(project, task)
     folder = Layout(project).data(task)
-    seed = project.config.data.seed
+    seed = project.data(task).seed
     inputs = source_files(project, task)
     with artefact(
         folder / MANIFEST, "data", slices.data(project, task), seed=seed, inputs=inputs
@@ -55,10 +57,12 @@ def rationales(project: Project, task: str) -> None:
 def label_pairs(project: Project, task: str) -> None:
     """Make one task's label-sensitive pairs."""
     from rllr.data.pairs import PAIR_SPLITS, write_label_pairs
+    from rllr.data.released import released_files
 
     layout = Layout(project)
     source, written, folder = layout.data(task), layout.rationales(task), layout.label_pairs(task)
     inputs = [root / f"{s}.jsonl" for root in (source, written) for s in PAIR_SPLITS.values()]
+    inputs += released_files(project, task, source, LABEL_SENSITIVE)
     with artefact(
         folder / MANIFEST, "label_pairs", slices.label_pairs(project, task), seed=0, inputs=inputs
     ) as notes:
@@ -132,17 +136,17 @@ def sample(job: Job, start: str) -> None:
 def judge(job: Job, start: str) -> None:
     """Rank sampled responses into rationale-sensitive pairs."""
     from rllr.data.pairs import write_rationale_pairs
-    from rllr.teacher.judge import RuleJudge
+    from rllr.data.released import released_files
+    from rllr.teacher.base import make_judges
 
     settings = slices.judge(job.project, job.unit)
-    samples = job.samples(start) / SAMPLES
-    judges = {
-        task: RuleJudge.from_training_data(job.project.tasks[task], data).score
-        for task, data in job.data.items()
-    }
+    inputs = [job.samples(start) / SAMPLES]
+    for task, data in job.data.items():
+        inputs += released_files(job.project, task, data, RATIONALE_SENSITIVE)
+    judges = make_judges(job.project, job.data)
     folder = job.rationale_pairs(start)
-    with artefact(folder / MANIFEST, "judge", settings, seed=job.seed, inputs=[samples]) as notes:
-        notes.update(write_rationale_pairs(job.project, judges, samples, folder, job.seed))
+    with artefact(folder / MANIFEST, "judge", settings, seed=job.seed, inputs=inputs) as notes:
+        notes.update(write_rationale_pairs(job.project, judges, inputs[0], folder, job.seed))
 
 
 def reward(job: Job, name: str) -> None:

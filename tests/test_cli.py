@@ -44,10 +44,11 @@ def write_splits(folder: Path) -> Path:
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *wanted: str) -> None:
-    """Status 2 and one message on stderr, nothing else."""
+    """Status 2 and one message on stderr; lines on progress alone before it."""
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert "Traceback" not in done.stderr and not done.stdout
+    assert "Traceback" not in done.stderr
+    assert all(line.startswith("data mr: ") for line in done.stdout.splitlines())
     for words in wanted:
         assert words in done.stderr
 
@@ -112,8 +113,8 @@ def move_away(folder: Path) -> None:
     [
         (spoil_json, ("train.jsonl:5: not valid JSON",)),
         (spoil_label, ("test.jsonl:2: label 'superb' is none of 'negative', 'positive'",)),
-        (spoil_id, ("test.jsonl: id 'train-5' is also in train.jsonl",)),
-        (empty_split, ("validation.jsonl: the split has 0 usable examples",)),
+        (spoil_id, ("test.jsonl:4: id 'train-5' is also that of ", "train.jsonl:6;")),
+        (empty_split, ("validation.jsonl: the part has 0 usable examples",)),
         (move_away, ("data.path: no folder", "one folder per task")),
     ],
 )
@@ -189,7 +190,17 @@ def test_check_says_that_local_data_is_missing(
     config.write_text(yaml.safe_dump({"extends": "tiny", "tasks": ["mr"], "data": data}))
     assert main(["check", "--config", str(config)]) == 2
     said = capsys.readouterr().err
-    assert f"no file {tmp_path}/data/mr/train.jsonl (3 files are missing)" in said
+    assert f"data.path: no folder {tmp_path}/data/mr" in said
+
+
+def test_check_finds_a_wrong_label_before_a_run(
+    run: TinyRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_splits(tmp_path / "data")
+    path = folder / "mr/test.jsonl"
+    path.write_text(path.read_text().replace('"negative"', '"bad"', 1))
+    assert main(["check", "--config", str(local_config(run, folder))]) == 2
+    assert f"{path}:1: label 'bad' is none of 'negative', 'positive'" in capsys.readouterr().err
 
 
 def test_check_counts_the_cells(run: TinyRun, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ UNSEEN = {
 class LanguageModel(Strict):
     """A language model that is asked: behind an OpenAI-compatible endpoint, or in this process."""
 
+    backend: str
     model: str | None = Field(
         None, description="openai: the endpoint's name for it; local: a folder on disk"
     )
@@ -47,7 +48,7 @@ class LanguageModel(Strict):
     @property
     def asks(self) -> bool:
         """Whether a language model is asked at all."""
-        return getattr(self, "backend", None) in ("openai", "local")
+        return self.backend in ("openai", "local")
 
     @field_validator("endpoint")
     @classmethod
@@ -88,6 +89,7 @@ class JudgeConfig(LanguageModel):
     """
 
     backend: Literal["lexical", "openai", "local"] = "lexical"
+    seed: int = Field(0, description="of answers, and of which response is shown first")
     prompt: str = Field("judge", description="file prompts/NAME.txt")
     both_ways: float = Field(
         0.1, ge=0, le=1, description="share of comparisons asked in both orders, for position bias"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rllr.config.strict import Fraction, Key, Positive, Strict
 
@@ -16,6 +17,15 @@ def _text_keys(values: Any) -> Any:
     )
 
 
+def _expression(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from error
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_expression)]
 Columns = Annotated[
     dict[Literal["id", "text", "text_a", "text_b", "label"], str],
     Field(description="field: the source's column; a field that is not named is its own"),
@@ -118,24 +128,33 @@ class ReleaseFiles(Strict):
     """Files of the authors' release, by what they hold; null: none is read."""
 
     sft: str = "sft_with_rat_train.json"
-    rl: str | None = "unsupervised.json"
+    rl: str = "unsupervised.json"
     test: str = "test.json"
-    label_sensitive_train: str | None = "rllr_reward_train.json"
+    label_sensitive_train: str = "rllr_reward_train.json"
     label_sensitive_heldout: str | None = "label_sensitive_pairs_for_test.json"
     rationale_sensitive_train: str | None = "rlhf_reward_train.json"
     rationale_sensitive_heldout: str | None = None
 
 
 class ReleaseRule(Strict):
-    """Which rows of the release are a task's, and where its fields stand in them."""
+    """Which rows of the release are a task's, and where its texts stand in them.
 
-    instruction: str = Field(description="regular expression that the instruction must match")
-    input: str = Field(
-        "(?s)(?P<text>.*)",
-        description="regular expression that the whole input must match; its groups text, or "
-        "text_a and text_b, are the fields",
+    The groups text, or text_a and text_b, of the two expressions are the example's fields.
+    """
+
+    instruction: Pattern = Field(
+        description="regular expression that is looked for in the instruction"
+    )
+    input: Pattern = Field(
+        "(?s)(?P<text>.*)", description="regular expression that the whole input must match"
     )
     labels: LabelMap | None = None
+
+    @property
+    def groups(self) -> list[str]:
+        """Names of the groups of both expressions, sorted."""
+        expressions = (self.instruction, self.input)
+        return sorted(name for text in expressions for name in re.compile(text).groupindex)
 
 
 class ReleaseData(DataSettings):
@@ -147,12 +166,20 @@ class ReleaseData(DataSettings):
     source: Literal["release"]
     path: str
     files: ReleaseFiles = ReleaseFiles()
-    response: str = Field(
-        r"(?s)(?P<rationale>.*?)\s*(?P<label>\S+)\s*",
+    response: Pattern = Field(
         description="regular expression that a whole output must match, with groups rationale and "
-        "label",
+        "label; an output that is a label alone needs none",
     )
-    rules: dict[Key, ReleaseRule] = Field(description="by task; the first that fits is taken")
+    rules: dict[Key, ReleaseRule] = Field(description="by task; the first that fits a row is taken")
+
+    @model_validator(mode="after")
+    def _reads_responses(self) -> Self:
+        found = set(re.compile(self.response).groupindex)
+        if found != {"rationale", "label"}:
+            raise ValueError(
+                "response must have the groups (?P<rationale>…) and (?P<label>…), and no other"
+            )
+        return self
 
 
 Data = Annotated[GeneratedData | LocalData | HubData | ReleaseData, Field(discriminator="source")]

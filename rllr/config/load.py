@@ -29,6 +29,7 @@ from rllr.config.schema import (
 )
 from rllr.errors import RllrError
 from rllr.files import digest
+from rllr.tasks.labels import legal_label
 
 # What rllr.data.generated has grammars for; a test keeps the two equal.
 GENERATED_TASKS = ("mr", "appreviews", "sst2", "mrpc", "qqp", "stsb", "mnli", "agnews")
@@ -333,9 +334,32 @@ def _check_data(project: Project, task: str) -> None:
             f"tasks/{task}: data.source is 'hub', but the task's file has no section `hub`; add it "
             "(config/README.md), or set task_data for this task"
         )
-    if isinstance(data, ReleaseData) and task not in data.rules:
+    if isinstance(data, ReleaseData):
+        _check_release(data, project.tasks[task], task)
+
+
+def _check_release(data: ReleaseData, declared: TaskConfig, task: str) -> None:
+    if declared.test_of:
+        raise RllrError(
+            f"context_tasks: the release holds no further test sets; give {task!r} a source of its "
+            f"own, for instance task_data: {{{task}: {{source: hub, sizes: {{}}}}}}"
+        )
+    if task not in data.rules:
         hint = nearest(task, sorted(data.rules))
         raise RllrError(f"data.rules: there is no rule for task {task!r}{hint}")
+    found, needed = data.rules[task].groups, sorted(declared.fields)
+    if found != needed:
+        raise RllrError(
+            f"data.rules.{task}: instruction and input together need the groups "
+            f"{', '.join(f'(?P<{name}>…)' for name in needed)}, each once (found: "
+            f"{', '.join(found) or 'none'}); where the texts stand in the instruction, say input: "
+            '".*"'
+        )
+    for stated, label in (data.rules[task].labels or {}).items():
+        try:
+            legal_label(declared, label)
+        except RllrError as error:
+            raise RllrError(f"data.rules.{task}.labels.{stated}: {error}") from error
 
 
 def _check_generated(data: GeneratedData, task: str) -> None:

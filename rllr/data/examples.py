@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from rllr.files import numbered_rows
 from rllr.tasks.labels import legal_label
 
 Example = dict[str, Any]
+NO_LETTER_OR_DIGIT = re.compile(r"[\W_]+")
 
 
 def read_examples(path: Path, task: TaskConfig, *, labelled: bool = True) -> list[Example]:
@@ -55,11 +57,20 @@ def text_key(task: TaskConfig, example: Mapping[str, Any]) -> str:
 
     A pair is the same whichever of its texts comes first.
     """
-    keys = [_fold(str(example[field])) for field in task.fields]
-    return "\n".join(sorted(keys))
+    return joined(folded_texts(task, example))
+
+
+def folded_texts(task: TaskConfig, example: Mapping[str, Any]) -> list[str]:
+    """Each text of an example as it is compared, in prompt order."""
+    return [_fold(str(example[field])) for field in task.fields]
+
+
+def joined(folded: list[str]) -> str:
+    """One key of an example's folded texts, whatever their order."""
+    return "\n".join(sorted(folded))
 
 
 def _fold(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
     # Punctuation-only texts (":-)") stay distinct: they fold to themselves.
-    return "".join(char for char in folded if char.isalnum()) or folded.strip()
+    return NO_LETTER_OR_DIGIT.sub("", folded) or folded.strip()

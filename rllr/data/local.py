@@ -1,110 +1,99 @@
-"""The `local` source: the user's own `<path>/<task>/{train,validation,test}.jsonl`."""
+"""The `local` source: the user's `<path>/<task>/{train,validation,test}.{jsonl,csv,parquet}`."""
 
 from __future__ import annotations
 
-import random
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-from rllr.config.data import LocalData, SplitSizes
+from rllr.config.data import LocalData, ReleaseData
 from rllr.config.load import Project
-from rllr.config.schema import TaskConfig
-from rllr.data.examples import Example, read_examples, text_key
+from rllr.data.conform import examples
+from rllr.data.formats import ENDINGS, can_read
+from rllr.data.release_files import check_files
+from rllr.data.source import PARTS, Source
 from rllr.errors import RllrError
+from rllr.files import sha256
 
-FILES = ("train", "validation", "test")
+# Rows of each file that are looked at before a run.
+FIRST = 100
 
 
-def load_local(project: Project, task: str) -> tuple[dict[str, list[Example]], dict[str, int]]:
-    """Read a task's three files and carve train into sft, rm and rl.
+def local_source(project: Project, task: str, *, hashed: bool = True) -> Source:
+    """A task's files, with their SHA-256 unless that is not wanted; RllrError where one is missing.
 
-    Returns the splits and counts of what was removed. A text that stands twice within a file is
-    kept once; one that stands in two files is dropped from the earlier of train, validation, test,
-    so that evaluation texts are never trained on.
+    A further test set (`test_of`) has a test part alone.
     """
-    data = project.config.data
+    data = project.data(task)
     assert isinstance(data, LocalData)
-    folder = Path(data.path) / task
+    folder, schema = Path(data.path) / task, project.tasks[task]
     if not folder.is_dir():
         raise RllrError(
-            f"data.path: no folder {folder}; local data lies in {data.path}/<task>/"
-            "{train,validation,test}.jsonl, one folder per task"
+            f"data.path: no folder {folder}; local data lies in {data.path}/<task>/, one folder "
+            "per task (config/README.md, 'Data of your own')"
         )
-    schema = project.tasks[task]
-    files = {name: read_examples(folder / f"{name}.jsonl", schema) for name in FILES}
-    _check_ids(files, folder)
-    files, removed = _without_repeats(files, schema)
-    _check_not_empty(files, folder)
-    train, rest = files["train"], {name: files[name] for name in FILES[1:]}
-    splits = {**carve(train, data, f"{data.seed}/{task}"), **rest}
-    return limit(splits, data.sizes, f"{data.seed}/{task}"), removed
+    parts = {part: [_file(folder, name)] for part, name in _names(project, task).items()}
+    if not parts:
+        raise RllrError(f"task {task!r}: data.files.test is null; a further test set needs it")
+    files = [path for paths in parts.values() for path in paths]
+    facts = {"files": {str(path): sha256(path) for path in files} if hashed else {}}
+    return Source(task, schema, data, parts, data.columns, data.labels, facts)
 
 
-def missing_files(project: Project) -> list[Path]:
-    """Files of the run's tasks that are not there; none where its data are not local."""
-    data = project.config.data
+def local_files(project: Project, task: str) -> list[Path]:
+    """Files of a task that are there, of any ending; none where its data are not local."""
+    data = project.data(task)
     if not isinstance(data, LocalData):
         return []
-    paths = [
-        Path(data.path) / task / f"{name}.jsonl" for task in project.data_tasks for name in FILES
-    ]
-    return [path for path in paths if not path.exists()]
+    folder = Path(data.path) / task
+    return [path for name in _names(project, task).values() for path in _candidates(folder, name)]
 
 
-def _check_ids(files: dict[str, list[Example]], folder: Path) -> None:
-    seen: dict[str, str] = {}
-    for name, rows in files.items():
-        for row in rows:
-            if row["id"] in seen:
-                raise RllrError(
-                    f"{folder / name}.jsonl: id {row['id']!r} is also in {seen[row['id']]}.jsonl; "
-                    "an example belongs to one split, and ids are unique in a task"
-                )
-        seen |= {row["id"]: name for row in rows}
+def faults(project: Project) -> Iterator[tuple[str, str]]:
+    """Tasks whose local data are wrong, and how: by the names and first rows of their files.
+
+    Of the authors' release, only whether its files are there.
+    """
+    for task in project.data_tasks:
+        data = project.data(task)
+        try:
+            if isinstance(data, LocalData):
+                _look_into(local_source(project, task, hashed=False))
+            elif isinstance(data, ReleaseData):
+                check_files(data)
+        except RllrError as error:
+            yield task, str(error)
 
 
-def _without_repeats(
-    files: dict[str, list[Example]], schema: TaskConfig
-) -> tuple[dict[str, list[Example]], dict[str, int]]:
-    taken: set[str] = set()
-    kept: dict[str, list[Example]] = {}
-    removed: dict[str, int] = {}
-    for name in reversed(FILES):
-        rows = []
-        for row in files[name]:
-            key = text_key(schema, row)
-            if key not in taken:
-                taken.add(key)
-                rows.append(row)
-        removed[name] = len(files[name]) - len(rows)
-        kept[name] = rows
-    return kept, removed
+def _look_into(source: Source) -> None:
+    for part, paths in source.parts.items():
+        if all(map(can_read, paths)):
+            for _ in islice(examples(source, part), FIRST):
+                pass
 
 
-def _check_not_empty(files: dict[str, list[Example]], folder: Path) -> None:
-    for name, rows in files.items():
-        least = 3 if name == "train" else 1
-        if len(rows) < least:
-            raise RllrError(
-                f"{folder / name}.jsonl: the split has {len(rows)} usable examples, needs {least}"
-            )
+def _names(project: Project, task: str) -> dict[str, str]:
+    """The parts that are read, with the names of their files."""
+    data = project.data(task)
+    assert isinstance(data, LocalData)
+    parts = PARTS if project.tasks[task].test_of is None else PARTS[-1:]
+    names = {part: getattr(data.files, part) for part in parts}
+    return {part: name for part, name in names.items() if name is not None}
 
 
-def carve(train: list[Example], data: LocalData, seed: str) -> dict[str, list[Example]]:
-    """Split train into sft, rm and rl by the configured shares, shuffled, none of them empty."""
-    rows = train[:]
-    random.Random(f"carve/{seed}").shuffle(rows)
-    rm = min(max(1, int(len(rows) * data.rm_share)), len(rows) - 2)
-    rl = min(max(1, int(len(rows) * data.rl_share)), len(rows) - rm - 1)
-    return {"rm": rows[:rm], "rl": rows[rm : rm + rl], "sft": rows[rm + rl :]}
+def _candidates(folder: Path, name: str) -> list[Path]:
+    paths = [folder / f"{name}{ending}" for ending in ENDINGS]
+    return [path for path in paths if path.exists()]
 
 
-def limit(
-    splits: dict[str, list[Example]], sizes: SplitSizes, seed: str
-) -> dict[str, list[Example]]:
-    """Keep a seeded sample of each split that has a size; smaller splits stay whole."""
-    result = {}
-    for name, rows in splits.items():
-        size = getattr(sizes, name)
-        rng = random.Random(f"limit/{seed}/{name}")
-        result[name] = rng.sample(rows, size) if size and size < len(rows) else rows
-    return result
+def _file(folder: Path, name: str) -> Path:
+    found = _candidates(folder, name)
+    if not found:
+        raise RllrError(
+            f"data.path: no file {folder / name}.jsonl (nor .csv, nor .parquet); `data.files` "
+            "names the files of the parts, and `null` carves one from train"
+        )
+    if len(found) > 1:
+        both = " and ".join(path.name for path in found)
+        raise RllrError(f"{folder}: {both} are both there; keep the one that is meant")
+    return found[0]

@@ -6,55 +6,70 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rllr.config.data import GeneratedData, HubData, LocalData
+from rllr.config.data import GeneratedData, HubData, ReleaseData
 from rllr.config.load import Project
 from rllr.config.schema import SPLITS
 from rllr.data.examples import Example
-from rllr.errors import RllrError
+from rllr.data.source import has_parts
 from rllr.files import sha256, write_jsonl
+from rllr.models.progress import Say
 from rllr.tasks.labels import label_text
 
 GENERATED_RATIONALES = "generated_rationales.jsonl"
 
 
-def prepare(project: Project, task: str, folder: Path) -> dict[str, Any]:
-    """Write `<split>.jsonl` for every split into `folder`; return counts and hashes."""
-    if isinstance(project.config.data, GeneratedData):
-        removed: dict[str, int] = {}
-        splits = _generate(project.config.data, task, folder)
-    else:
-        from rllr.data.local import load_local
+def prepare(project: Project, task: str, folder: Path, say: Say | None = None) -> dict[str, Any]:
+    """Write `<split>.jsonl` for every split into `folder`; return counts and hashes.
 
-        splits, removed = load_local(project, task)
-    for name in SPLITS:
-        write_jsonl(folder / f"{name}.jsonl", splits[name])
+    `say` takes lines on progress (default: print). Raises RllrError for data that cannot be had or
+    are not what they should be; then no split is there.
+    """
+    say = say or _print
+    if has_parts(project, task):
+        from rllr.data.assemble import assemble
+
+        facts = assemble(project, task, folder, say)
+    else:
+        facts = _made_whole(project, task, folder, say)
     return {
-        "examples": {name: len(splits[name]) for name in SPLITS},
-        "labels": {name: _label_counts(project, task, splits[name]) for name in SPLITS},
-        "duplicates_removed": removed,
+        "examples": {name: sum(facts["labels"][name].values()) for name in SPLITS},
+        **facts,
         "sha256": {name: sha256(folder / f"{name}.jsonl") for name in SPLITS},
     }
 
 
 def check_source(project: Project, task: str) -> None:
-    """Raise RllrError, before anything is written, where a task's data cannot be had."""
-    if isinstance(project.config.data, HubData):
-        raise RllrError(
-            f"task {task!r}: data.source is 'hub', and this version does not fetch data from the "
-            f"hub; put {{train,validation,test}}.jsonl into a folder FOLDER/{task} of your own and "
-            "set data: {source: local, path: FOLDER} (config/README.md, 'Data of your own')"
-        )
+    """Raise RllrError, before anything is written, where a task's data may not be fetched."""
+    data = project.data(task)
+    if isinstance(data, HubData):
+        from rllr.data.published import check_pinned
+
+        check_pinned(project, task)
+    if isinstance(data, ReleaseData):
+        from rllr.data.release_files import check_files
+
+        check_files(data)
 
 
-def source_files(project: Project, task: str) -> list[Path]:
-    """The user's files of a task, those that are there; none where the data is not local."""
-    data = project.config.data
-    if not isinstance(data, LocalData):
-        return []
-    from rllr.data.local import FILES
+def _print(line: str) -> None:
+    print(line, flush=True)
 
-    paths = [Path(data.path) / task / f"{name}.jsonl" for name in FILES]
-    return [path for path in paths if path.exists()]
+
+def _made_whole(project: Project, task: str, folder: Path, say: Say) -> dict[str, Any]:
+    """Splits that a source makes by itself: generated, or of the authors' release."""
+    data = project.data(task)
+    facts: dict[str, Any] = {}
+    if isinstance(data, GeneratedData):
+        splits = _generate(data, task, folder)
+    else:
+        from rllr.data.release import write_release
+
+        splits, facts = write_release(project, task, folder, say)
+    for name in SPLITS:
+        write_jsonl(folder / f"{name}.jsonl", splits[name])
+    labels = {name: _label_counts(project, task, splits[name]) for name in SPLITS}
+    counts = {name: len(splits[name]) for name in SPLITS}
+    return {"labels": labels, "examples": counts, **facts}
 
 
 def _generate(data: GeneratedData, task: str, folder: Path) -> dict[str, list[Example]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from rllr.config.schema import RATIONALE_SENSITIVE
 from rllr.data.examples import Example, read_examples
 from rllr.data.pairs import PAIR_SPLITS
+from rllr.data.released import released_pairs
 from rllr.evaluation.generate import Sampling, generate_ids
 from rllr.files import write_jsonl
 from rllr.job import Job
@@ -14,13 +16,19 @@ from rllr.layout import SAMPLES
 
 
 def sample_responses(job: Job, start: str) -> dict[str, Any]:
-    """Write rows {task, split, example, responses} for prompts of the rm and validation splits."""
+    """Write rows {task, split, example, responses} for prompts of the rm and validation splits.
+
+    A task with released pairs of a part needs no responses there.
+    """
+    rows = [row for task in job.data for row in _prompts(job, task)]
+    if not rows:
+        write_jsonl(job.samples(start) / SAMPLES, rows)
+        return {"prompts": 0, "tokens": 0}
     import torch
 
     from rllr.models.load import load_policy
 
     settings = job.project.config.pairs
-    rows = [row for task in job.data for row in _prompts(job, task)]
     prompts = [job.builder.prompt(job.project.tasks[r["task"]], r["example"]).ids for r in rows]
     config = job.config
     model = load_policy(job.base, job.trained(start), config.device, config.precision)
@@ -46,6 +54,8 @@ def _prompts(job: Job, task: str) -> list[dict[str, Any]]:
     limits = {"train": settings.prompts, "heldout": settings.heldout_prompts}
     rows = []
     for name, split in PAIR_SPLITS.items():
+        if released_pairs(job.project, task, job.data[task], RATIONALE_SENSITIVE, name):
+            continue
         path = job.layout.data(task) / f"{split}.jsonl"
         examples = read_examples(path, job.project.tasks[task])
         for example in _limited(examples, limits[name], f"{job.seed}/{task}/{name}"):

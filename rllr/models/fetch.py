@@ -1,4 +1,4 @@
-"""Fetching a published model's files, from the hub or from a folder, into a folder of their own.
+"""Fetching published files, from the hub or from a folder, into a folder of their own.
 
 A file appears under its name when all of it is there and verified: size and SHA-256 of an LFS file,
 size and git blob id of any other. Until then it lies in `.partial/`, from where a later call goes
@@ -9,34 +9,22 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from rllr import hub
 from rllr.config.schema import HubSource
 from rllr.errors import RllrError
 from rllr.files import sha256
+from rllr.models.origin import Origin, folder_origin, hub_origin, require_pin
 from rllr.models.progress import Progress, Say, Watched, human
 from rllr.models.published import PublishedFile, check_shards, fault, is_published, select
+from rllr.repository import Repository
 
 PARTIAL = ".partial"
 # Conversion writes all files a second time, beside the first.
 CONVERTED_COPY = 1.0
-
-# Appends to the stream what is missing of a file of which it holds so many bytes.
-Read = Callable[[PublishedFile, IO[bytes], int], None]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where files come from: name, facts for a manifest, what it holds, and how it is read."""
-
-    name: str
-    facts: dict[str, Any]
-    files: list[PublishedFile]
-    read: Read
 
 
 def fetch(
@@ -60,20 +48,33 @@ def fetch(
     """
     say = say or _print
     if isinstance(source, Path):
-        origin = _folder_origin(source)
+        origin = folder_origin(source)
     else:
-        origin = _hub_origin(source, allow_unpinned)
+        check_pinned(source, allow_unpinned)
+        origin = hub_origin(Repository(source.repo), source.revision, gated=source.gated)
     files = select(origin.files, origin.name)
     if tokenizer and tokenizer not in {file.name for file in files}:
         raise RllrError(
             f"{origin.name} holds no {tokenizer}, which its `source.layout` needs; mend the "
             "model's file, or name another repository"
         )
+    _remove_others(to, files)
+    facts = fetch_files(origin, files, to, say, copies=CONVERTED_COPY)
+    check_shards(to, files, origin.name)
+    return facts
+
+
+def fetch_files(
+    origin: Origin, files: Sequence[PublishedFile], to: Path, say: Say, *, copies: float = 0
+) -> dict[str, Any]:
+    """Fetch these files of an origin into the folder `to`; return a manifest's facts, as `fetch`.
+
+    `copies` is the share of them that the disk must hold besides. Raises RllrError as `fetch` does.
+    """
     try:
-        _fetch_files(origin, files, to, say)
+        _fetch_files(origin, files, to, say, copies)
     except OSError as error:
         raise RllrError(_write_fault(to, error)) from error
-    check_shards(to, files, origin.name)
     size = sum(file.size for file in files)
     say(f"fetch {origin.name}: {len(files)} files of {human(size)} are there and verified")
     facts = {file.name: {"size": file.size, "sha256": _sha256(to, file)} for file in files}
@@ -82,68 +83,24 @@ def fetch(
 
 def check_pinned(source: HubSource, allow_unpinned: bool) -> None:
     """RllrError for a source without a commit, unless the run allows it."""
-    if source.revision is None and not allow_unpinned:
-        raise RllrError(
-            f"{source.repo} is not pinned (source.revision: null): write its commit into the "
-            "model's file with `python -m rllr pin --config CONFIG`, or set `allow_unpinned: true` "
-            "in the configuration to take whatever is current"
-        )
+    require_pin(Repository(source.repo), source.revision, allow_unpinned)
 
 
 def _print(line: str) -> None:
     print(line, flush=True)
 
 
-# --- origins -------------------------------------------------------------------------------------
-
-
-def _hub_origin(source: HubSource, allow_unpinned: bool) -> Origin:
-    check_pinned(source, allow_unpinned)
-    found = hub.listing(source.repo, source.revision)
-    if (source.gated or found.gated) and not hub.token():
-        raise RllrError(
-            f"{source.repo} is gated: accept its licence at {hub.endpoint()}/{source.repo}, make a "
-            f"token with read access there, and set {hub.TOKEN} in the environment"
-        )
-
-    def read(file: PublishedFile, stream: IO[bytes], have: int) -> None:
-        try:
-            hub.download(source.repo, found.commit, file, stream, have)
-        except hub.UnreachableError as error:
-            raise RllrError(f"{error}; run it again: it goes on from where it was") from None
-
-    facts = {"repo": source.repo, "commit": found.commit, "pinned": source.revision is not None}
-    return Origin(f"{source.repo} at {found.commit[:12]}", facts, found.files, read)
-
-
-def _folder_origin(folder: Path) -> Origin:
-    if not folder.is_dir():
-        raise RllrError(f"{folder}: no such folder of a published model")
-    paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    files = [
-        PublishedFile(path.name, path.stat().st_size, sha256=sha256(path))
-        for path in paths
-        if is_published(path.name)
-    ]
-
-    def read(file: PublishedFile, stream: IO[bytes], have: int) -> None:
-        with (folder / file.name).open("rb") as original:
-            original.seek(have)
-            shutil.copyfileobj(original, stream)
-
-    return Origin(str(folder), {"folder": str(folder)}, files, read)
-
-
 # --- files ---------------------------------------------------------------------------------------
 
 
-def _fetch_files(origin: Origin, files: Sequence[PublishedFile], to: Path, say: Say) -> None:
+def _fetch_files(
+    origin: Origin, files: Sequence[PublishedFile], to: Path, say: Say, copies: float
+) -> None:
     (to / PARTIAL).mkdir(parents=True, exist_ok=True)
-    _remove_others(to, files)
     missing = [file for file in files if not _is_there(to, file, say)]
     have = sum(_partial_size(to, file) for file in missing)
     progress = Progress(origin.name, sum(file.size for file in missing), have, say)
-    _check_disk(to, progress.total - have, sum(file.size for file in files))
+    _check_disk(to, progress.total - have, round(copies * sum(file.size for file in files)))
     if missing:
         say(
             f"fetch {origin.name}: {human(progress.total)} to fetch (files: {len(missing)}), "
@@ -151,14 +108,17 @@ def _fetch_files(origin: Origin, files: Sequence[PublishedFile], to: Path, say: 
         )
     for file in missing:
         _fetch_file(origin, file, to, progress)
-    shutil.rmtree(to / PARTIAL)
+    with suppress(OSError):  # what another call left half-read stays
+        (to / PARTIAL).rmdir()
 
 
 def _remove_others(to: Path, files: Sequence[PublishedFile]) -> None:
     """Remove what an earlier call fetched that is not part of this one: another commit's files."""
+    if not to.exists():
+        return
     kept = {to / file.name for file in files} | {_partial(to, file) for file in files}
     fetched = [path for path in to.iterdir() if is_published(path.name)]
-    for path in {*fetched, *(to / PARTIAL).iterdir()} - kept:
+    for path in {*fetched, *(to / PARTIAL).glob("*")} - kept:
         path.unlink()
 
 
@@ -175,7 +135,7 @@ def _is_there(to: Path, file: PublishedFile, say: Say) -> bool:
 
 def _partial(to: Path, file: PublishedFile) -> Path:
     """Where a file lies until it is whole; its name carries what identifies the content."""
-    return to / PARTIAL / f"{file.name}.{file.digest[:16]}"
+    return to / PARTIAL / f"{file.name.replace('/', '--')}.{file.digest[:16]}"
 
 
 def _partial_size(to: Path, file: PublishedFile) -> int:
@@ -199,6 +159,7 @@ def _fetch_file(origin: Origin, file: PublishedFile, to: Path, progress: Progres
             "is deleted. Run it again; if that does not help, look for a proxy or a mirror that "
             "changes files, and for a damaged disk"
         )
+    (to / file.name).parent.mkdir(parents=True, exist_ok=True)
     path.replace(to / file.name)
 
 
@@ -209,15 +170,14 @@ def _sha256(to: Path, file: PublishedFile) -> str:
 # --- disk ----------------------------------------------------------------------------------------
 
 
-def _check_disk(to: Path, missing: int, total: int) -> None:
+def _check_disk(to: Path, missing: int, copy: int) -> None:
     """RllrError unless there is room for what is missing and for the converted copy of it all."""
-    need = missing + round(CONVERTED_COPY * total)
-    free = shutil.disk_usage(to).free
+    need, free = missing + copy, shutil.disk_usage(to).free
     if free < need:
+        rest = ", the rest for the converted copy" if copy else ""
         raise RllrError(
-            f"{to}: {human(need)} are needed ({human(missing)} to fetch, the rest for the "
-            f"converted copy), {human(free)} are free; make room, or name a folder on a "
-            "larger disk as models_dir"
+            f"{to}: {human(need)} are needed ({human(missing)} to fetch{rest}), {human(free)} are "
+            "free; make room, or name a folder on a larger disk as models_dir"
         )
 
 

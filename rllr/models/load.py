@@ -60,8 +60,10 @@ def prepare_process(threads: int) -> None:
     logging.disable_progress_bar()
 
 
-def require_device(device: str) -> None:
+def require_device(device: str, who: str = "the model's file says device: cuda") -> None:
     """Make the job's GPU the present one where `device` is cuda; RllrError if torch sees none.
+
+    `who` is what the message says of who asked for it.
 
     Of several GPUs a process uses one: its own, where a launcher started it, else the first. Left
     with all of them, the libraries' trainers would share each batch out over them without a word.
@@ -75,8 +77,7 @@ def require_device(device: str) -> None:
 
     if not torch.cuda.is_available():
         raise NodeError(
-            f"the model's file says device: cuda, but torch {torch.__version__} sees no GPU: "
-            f"{_why_no_gpu(torch.version.cuda)}"
+            f"{who}, but torch {torch.__version__} sees no GPU: {_why_no_gpu(torch.version.cuda)}"
         )
     torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from rllr.config.schema import TaskConfig
 from rllr.data.prepare import GENERATED_RATIONALES
 from rllr.errors import RllrError
 from rllr.files import read_jsonl
-from rllr.tasks.labels import Label, label_text
+from rllr.tasks.labels import label_text
+from rllr.teacher.base import Ask
 
 
 class GeneratedTeacher:
@@ -21,9 +22,17 @@ class GeneratedTeacher:
         self.path = data_folder / GENERATED_RATIONALES
         self.texts = {row["id"]: row["rationales"] for row in read_jsonl(self.path)}
 
-    def rationale(self, example: Mapping[str, Any], label: Label) -> str:
-        """The stored rationale; RllrError when the generator wrote none for this label."""
-        text = self.texts.get(example["id"], {}).get(label_text(self.task, label))
+    def rationales(self, asks: Sequence[Ask]) -> list[str | None]:
+        """The stored rationales; RllrError when the generator wrote none for a label."""
+        return [self._rationale(ask) for ask in asks]
+
+    def _rationale(self, ask: Ask) -> str:
+        name, label = ask.example["id"], label_text(self.task, ask.label)
+        text = self.texts.get(name, {}).get(label)
         if text is None:
-            raise RllrError(f"{self.path}: no rationale for {example['id']} and label {label!r}")
+            raise RllrError(f"{self.path}: no rationale for {name} and label {label!r}")
         return str(text)
+
+    def facts(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        return {"backend": "generated"}

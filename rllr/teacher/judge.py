@@ -9,7 +9,7 @@ every word of the rationale that occurs in training inputs is.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rllr.config.schema import TaskConfig
 from rllr.data.examples import read_examples
 from rllr.tasks.labels import Label
 from rllr.tasks.response import parse_response
+from rllr.teacher.base import Comparison
 from rllr.teacher.lexicon import Lexicon, features, words_of
 
 QUOTED = re.compile(r'"([^"]+)"')
@@ -24,7 +25,7 @@ SUPPORT_LIMIT = 2.0
 UNREADABLE = -2.0
 
 
-class RuleJudge:
+class LexicalJudge:
     """Scores responses of one task; larger is better."""
 
     def __init__(self, lexicon: Lexicon) -> None:
@@ -32,9 +33,21 @@ class RuleJudge:
         self.vocabulary = lexicon.vocabulary
 
     @classmethod
-    def from_training_data(cls, task: TaskConfig, data_folder: Path) -> RuleJudge:
+    def from_training_data(cls, task: TaskConfig, data_folder: Path) -> LexicalJudge:
         """The judge whose lexicon is counted on a task's sft split."""
         return cls(Lexicon.count(task, read_examples(data_folder / "sft.jsonl", task)))
+
+    def prefer(self, comparisons: Sequence[Comparison]) -> list[int | None]:
+        """The response with the larger score is better; equal scores are ties."""
+        return [self._verdict(one) for one in comparisons]
+
+    def _verdict(self, one: Comparison) -> int:
+        first, second = (self.score(one.example, text) for text in (one.first, one.second))
+        return (first > second) - (first < second)
+
+    def facts(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        return {"backend": "lexical"}
 
     def evidence(self, rationale: str) -> list[str]:
         """The words that a rationale offers as evidence."""

@@ -7,13 +7,14 @@ same templates; a wrong one quotes the words that speak most for the wrong label
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rllr.config.schema import TaskConfig
 from rllr.data.examples import read_examples
 from rllr.tasks.labels import Label
+from rllr.teacher.base import Ask
 from rllr.teacher.lexicon import Lexicon, features
 
 TEMPLATES = (
@@ -36,6 +37,14 @@ class LexicalTeacher:
     def from_training_data(cls, task: TaskConfig, folder: Path, seed: int) -> LexicalTeacher:
         """Count the lexicon on `folder`/sft.jsonl."""
         return cls(task, Lexicon.count(task, read_examples(folder / "sft.jsonl", task)), seed)
+
+    def rationales(self, asks: Sequence[Ask]) -> list[str | None]:
+        """A rationale for each ask; none is ever missing."""
+        return [self.rationale(ask.example, ask.label) for ask in asks]
+
+    def facts(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        return {"backend": "lexical"}
 
     def rationale(self, example: Mapping[str, Any], label: Label) -> str:
         """Quote the two words of the input that speak most for `label` (ties: alphabetical)."""

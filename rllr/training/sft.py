@@ -38,14 +38,18 @@ def sft_rows(job: Job, method: str, split: str) -> list[dict[str, list[int]]]:
 
 
 def _responses(job: Job, method: str, task: str, path: Path) -> list[tuple[dict[str, Any], str]]:
-    """Each example of a split with the response it is to teach."""
+    """Each example of a split with the response it is to teach.
+
+    An example for which no teacher found a rationale teaches none.
+    """
     schema = job.project.tasks[task]
     examples = read_examples(path, schema)
-    written: dict[str, str | None] = dict.fromkeys(row["id"] for row in examples)
-    if job.project.methods[method].response == "rationale":
-        rows = read_jsonl(job.rationales[task] / path.name)
-        written |= {row["id"]: row["rationale"] for row in rows}
-    return [(row, format_response(schema, row["label"], written[row["id"]])) for row in examples]
+    if job.project.methods[method].response == "label":
+        return [(row, format_response(schema, row["label"], None)) for row in examples]
+    rows = read_jsonl(job.rationales[task] / path.name)
+    written = {row["id"]: row["rationale"] for row in rows}
+    kept = [row for row in examples if row["id"] in written]
+    return [(row, format_response(schema, row["label"], written[row["id"]])) for row in kept]
 
 
 def _check_length(response: list[int], job: Job, where: str) -> None:

@@ -8,19 +8,18 @@ import pytest
 from tiny_project import TASKS, TinyRun, prepare, write_samples
 
 from rllr import stages
-from rllr.data.pairs import Score, pair_statistics, write_rationale_pairs
+from rllr.data.pairs import write_rationale_pairs
 from rllr.files import read_json, read_jsonl, write_jsonl
 from rllr.job import Job
 from rllr.layout import MANIFEST
 from rllr.tasks.response import format_response, parse_response
-from rllr.teacher.judge import RuleJudge
+from rllr.teacher.base import Judge, make_judges
 
 SPLIT_OF = {"train": "rm", "heldout": "validation"}
 
 
-def judges_of(job: Job) -> dict[str, Score]:
-    tasks = job.project.tasks
-    return {t: RuleJudge.from_training_data(tasks[t], data).score for t, data in job.data.items()}
+def judges_of(job: Job) -> dict[str, Judge]:
+    return make_judges(job.project, job.data)
 
 
 def label_pairs(run: TinyRun, task: str, name: str) -> list[dict[str, Any]]:
@@ -66,6 +65,17 @@ def test_no_text_is_in_both_parts(prepared: TinyRun) -> None:
         assert not ids[0] & ids[1]
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_the_manifest_has_statistics_of_the_pairs(prepared: TinyRun, task: str) -> None:
+    noted = read_json(prepared.layout.label_pairs(task) / MANIFEST)
+    for name in SPLIT_OF:
+        found = noted["statistics"][name]
+        assert found["pairs"] == noted["pairs"][name] == len(label_pairs(prepared, task, name))
+        assert (found["equal_labels"], found["same_text"]) == (0, 0)
+        groups = found["by_task"][task]["by_label"]
+        assert sum(group["pairs"] for group in groups.values()) == found["pairs"]
+
+
 # --- rationale-sensitive pairs -------------------------------------------------------------------
 
 
@@ -88,6 +98,7 @@ def test_the_judge_stage_records_the_mismatch_and_its_agreement(judged: TinyRun)
         # The stand-in samples state two labels per prompt, so no pair has equal ones.
         assert found["equal_labels"] == 0
         assert 0 <= found["judge_prefers_right"] <= 1
+        assert found["same_text"] == 0
 
 
 def test_judging_is_repeatable(judged: TinyRun) -> None:
@@ -133,23 +144,3 @@ def test_responses_that_the_judge_cannot_tell_apart_make_no_pair(
     write_rationale_pairs(job.project, judges_of(job), tmp_path / "samples.jsonl", tmp_path, 0)
     (pair,) = read_jsonl(tmp_path / "train.jsonl")
     assert (pair["chosen"], pair["rejected"]) == (good, "no answer")
-
-
-def test_statistics_of_pairs(prepared: TinyRun) -> None:
-    def pair(chosen: str, rejected: str) -> dict[str, Any]:
-        texts = {"chosen": f"x Answer: {chosen}", "rejected": f"y Answer: {rejected}"}
-        return {"task": "mr", "example": {"label": "positive"}, **texts}
-
-    pairs = [
-        pair("positive", "positive"),
-        pair("positive", "negative"),
-        pair("negative", "positive"),
-        pair("positive", "?"),
-    ]
-    assert pair_statistics(prepared.project, pairs) == {
-        "pairs": 4,
-        "equal_labels": 0.25,
-        "one_label_right": 3,
-        "judge_prefers_right": 2 / 3,
-    }
-    assert pair_statistics(prepared.project, [])["equal_labels"] is None

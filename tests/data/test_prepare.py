@@ -1,16 +1,26 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+import yaml
 from tiny_project import TASKS, TinyRun, files_of, local_rows, write_local
 
 from rllr import stages
+from rllr.config.load import CONFIG_DIR
 from rllr.config.schema import SPLITS
+from rllr.data.assemble import TEMPORARY
 from rllr.data.examples import read_examples, text_key
+from rllr.data.source import PARTS
 from rllr.errors import RllrError
 from rllr.files import read_json, sha256
 from rllr.layout import MANIFEST
+
+ROOT = CONFIG_DIR.parent
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -57,14 +67,35 @@ def test_local_data_goes_through_the_same_stages(run: TinyRun, tmp_path: Path) -
     splits = {name: local_rows(name, 12) for name in ("train", "validation", "test")}
     splits["train"].append({**splits["test"][0], "id": "copy"})
     folder = write_local(tmp_path / "mine", "mr", splits)
-    local = run.but(data={"source": "local", "path": str(folder)}, tasks=["mr"])
+    data = {"source": "local", "path": str(folder), "overlap": "drop"}
+    local = run.but(data=data, tasks=["mr"])
     stages.data(local.project, "mr")
     stages.rationales(local.project, "mr")
     stages.label_pairs(local.project, "mr")
     noted = read_json(local.layout.data("mr") / MANIFEST)
-    assert noted["duplicates_removed"] == {"train": 1, "validation": 0, "test": 0}
-    assert read_json(local.layout.rationales("mr") / MANIFEST)["teacher"] == "LexicalTeacher"
+    assert noted["overlaps"]["within"]["train in test"] == 1
+    assert set(noted["inputs"]) == {str(folder / f"mr/{name}.jsonl") for name in splits}
+    assert read_json(local.layout.rationales("mr") / MANIFEST)["teacher"]["backend"] == "lexical"
     assert (local.layout.label_pairs("mr") / "train.jsonl").stat().st_size
+
+
+def test_a_killed_stage_leaves_nothing_in_the_way(run: TinyRun, tmp_path: Path) -> None:
+    splits = {name: local_rows(name, 20_000 if name == "train" else 9) for name in PARTS}
+    folder = write_local(tmp_path / "mine", "mr", splits)
+    local = run.but(data={"source": "local", "path": str(folder)}, tasks=["mr"])
+    local.config.write_text(yaml.safe_dump(local.raw))
+    to = local.layout.data("mr")
+    command = [sys.executable, "-m", "rllr", "data", "--config", str(local.config), "--task", "mr"]
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    deadline = time.monotonic() + 30
+    while not (to / TEMPORARY / "train").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert (to / TEMPORARY / "train").exists() and not list(to.glob("*.json*"))
+    stages.data(local.project, "mr")
+    assert {path.name for path in to.iterdir()} == {MANIFEST, *(f"{s}.jsonl" for s in SPLITS)}
+    assert sum(read_json(to / MANIFEST)["examples"].values()) == 20_018
 
 
 def test_bad_local_data_leaves_nothing_behind(run: TinyRun, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_machine_that_has_nothing(
         "pins": ("missing", "no commit for mine; `python -m rllr pin"),
         "token": ("missing", "mine is gated: set HF_TOKEN"),
         "hub, mine": ("missing", f"{REPO}: the hub wants a token"),
-        "data": ("missing", "no file /nowhere/"),
+        "data, mr": ("missing", "data.path: no folder /nowhere/mr; local data lies in"),
         "apptainer": ("warning", "not here"),
         "slurm": ("warning", "not here"),
         "gpu": ("missing", "nvidia-smi sees none here, and models of this run say device: cuda"),

@@ -15,7 +15,7 @@ from rllr.files import read_json, read_jsonl
 from rllr.layout import MANIFEST
 from rllr.tasks.labels import wrong_labels
 from rllr.tasks.question import input_text
-from rllr.teacher.base import make_teacher
+from rllr.teacher.base import Ask, make_teacher
 from rllr.teacher.judge import QUOTED
 from rllr.teacher.lexical import NOTHING, LexicalTeacher
 from rllr.teacher.lexicon import Lexicon, words_of
@@ -90,7 +90,7 @@ def test_the_stage_is_deterministic(prepared: TinyRun, run: TinyRun) -> None:
 def test_the_configured_teacher_is_the_one_that_writes(prepared: TinyRun) -> None:
     folder = prepared.layout.data("mr")
     noted = read_json(prepared.layout.rationales("mr") / MANIFEST)
-    assert noted["teacher"] == "GeneratedTeacher"
+    assert noted["teacher"] == {"backend": "generated"}
     lexical = prepared.but(teacher={"backend": "lexical"}).project
     assert isinstance(make_teacher(lexical, "mr", folder), LexicalTeacher)
 
@@ -102,4 +102,4 @@ def test_the_generators_teacher_knows_generated_data_only(prepared: TinyRun) -> 
         assert prepared.but(**local).project
     teacher = make_teacher(prepared.project, "mr", folder)
     with pytest.raises(RllrError, match="no rationale for nobody"):
-        teacher.rationale({"id": "nobody", "text": "x"}, "positive")
+        teacher.rationales([Ask({"id": "nobody", "text": "x"}, "positive", gold=True)])

@@ -16,7 +16,7 @@ from rllr.layout import Layout
 from rllr.models.load import load_policy
 from rllr.models.prompts import PromptBuilder
 from rllr.models.spm_train import train_sentencepiece
-from tests.models.hub_server import COMMIT, REPO, Hub, serve
+from tests.hub_server import COMMIT, REPO, Hub, serve
 from tests.models.published_models import write_chatglm, write_large_chatglm
 from tests.workflow.conftest import Workspace, write_workspace
 

@@ -1,5 +1,7 @@
 """A hub on loopback: the API, files with ranges, access, and faults that a test asks for.
 
+Its one repository is a model, or with `kind="dataset"` a data set.
+
 Large (LFS) files are redirected to another origin, as the real hub does to its storage.
 """
 
@@ -27,8 +29,10 @@ PIECE = 1 << 16
 class Hub:
     """One repository with its files and its faults; everything sent is counted by file."""
 
-    def __init__(self, files: dict[str, bytes]) -> None:
+    def __init__(self, files: dict[str, bytes], kind: str = "model") -> None:
         self.files = files
+        self.api = f"/api/{kind}s/{REPO}"
+        self.resolve = f"/{'datasets/' * (kind == 'dataset')}{REPO}/resolve/"
         self.commits = {COMMIT, NEWER}
         self.gated = False
         self.granted: set[str] = set()  # tokens
@@ -68,11 +72,13 @@ class Hub:
         }
 
 
-def serve(files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+def serve(
+    files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, kind: str = "model"
+) -> Iterator[Hub]:
     """A hub that this process asks, without a token; no waiting between its attempts."""
     from huggingface_hub import constants, file_download
 
-    made = Hub(files)
+    made = Hub(files, kind)
     monkeypatch.setenv("HF_ENDPOINT", made.address)
     for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
@@ -90,7 +96,7 @@ class _Server(ThreadingHTTPServer):
 
 
 def is_large(name: str) -> bool:
-    return name.endswith((".safetensors", ".bin", ".model"))
+    return name.endswith((".safetensors", ".bin", ".model", ".parquet"))
 
 
 def _sibling(name: str, content: bytes) -> dict[str, Any]:
@@ -128,13 +134,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.hub.status:
             self.refuse(self.hub.status, "")
         elif path.startswith("/storage/"):
-            self.send_file(path.rsplit("/", 1)[-1])
+            self.send_file(path.removeprefix("/storage/"))
         elif token and token not in self.hub.known | self.hub.granted:
             self.refuse(401, "", "Invalid credentials in Authorization header")
-        elif path.startswith(f"/api/models/{REPO}"):
-            self.answer(path.removeprefix(f"/api/models/{REPO}"), token)
-        elif path.startswith(f"/{REPO}/resolve/"):
-            self.resolve(*path.removeprefix(f"/{REPO}/resolve/").split("/", 1), token)
+        elif path.startswith(self.hub.api):
+            self.answer(path.removeprefix(self.hub.api), token)
+        elif path.startswith(self.hub.resolve):
+            self.resolve(*path.removeprefix(self.hub.resolve).split("/", 1), token)
         else:  # as the hub does, it does not tell what is private from what is not there
             self.refuse(404 if token else 401, "RepoNotFound")
 

@@ -1,0 +1,1 @@
+"""Asking language models: what is asked, where answers are kept, and who answers."""

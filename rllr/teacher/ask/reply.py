@@ -1,0 +1,121 @@
+"""What an endpoint's replies mean: an answer, a reason to send again, or a message to the user."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from rllr.errors import RllrError
+from rllr.teacher.ask.request import Answer, estimated_tokens
+
+AGAIN = (408, 425, 429)
+LONGEST_WAIT = 3600.0
+WORDS = 300
+
+
+class TransientError(Exception):
+    """Worth sending again, `after` so many seconds if the server says.
+
+    `charged`: the server may have charged for it.
+    """
+
+    def __init__(self, reason: str, *, charged: bool, after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.charged, self.after = charged, after
+
+
+def read_answer(data: Any, prompt: str) -> Answer:
+    """The answer in a reply's JSON; TransientError where it holds none.
+
+    A null text, which goes with a refusal, is an empty one.
+    """
+    try:
+        choice = data["choices"][0]
+        text = choice["message"]["content"]
+        reason = choice.get("finish_reason")
+    except (TypeError, KeyError, IndexError, AttributeError):
+        raise TransientError("a reply without an answer in it", charged=True) from None
+    if text is not None and not isinstance(text, str):
+        raise TransientError("a reply whose answer is no text", charged=True)
+    # A lone surrogate, as "\ud800" in JSON makes one, can be written to no file.
+    text = (text or "").encode("utf-8", "replace").decode()
+    usage = _usage(data.get("usage"))
+    tokens = usage or (estimated_tokens(prompt), estimated_tokens(text))
+    return Answer(text, *tokens, str(reason) if reason else None, reported=usage is not None)
+
+
+def _usage(value: Any) -> tuple[int, int] | None:
+    if not isinstance(value, dict):
+        return None
+    counts = [value.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    if not all(type(count) is int and 0 <= count < 1 << 40 for count in counts):
+        return None
+    return counts[0], counts[1]  # type: ignore[return-value]
+
+
+def error_fields(data: Any) -> dict[str, str]:
+    """`message`, `param` and `code` of an error, in any of the shapes that servers give it."""
+    found = data.get("error", data) if isinstance(data, dict) else data
+    if not isinstance(found, dict):
+        return {"message": str(found) if isinstance(found, str) else ""}
+    message = found.get("message") or found.get("detail") or ""
+    fields = {"message": message, "param": found.get("param"), "code": found.get("code")}
+    return {name: str(value) for name, value in fields.items() if value}
+
+
+def check_status(
+    status: int, headers: Mapping[str, str], error: dict[str, str], where: str, key: str
+) -> None:
+    """Raise TransientError or RllrError for a status that is no success.
+
+    `where` names who asks and the endpoint, `key` the environment variable of the key; `error` is
+    what `error_fields` found, without the key in it.
+    """
+    if 200 <= status < 300:
+        return
+    if (status in AGAIN or status >= 500) and error.get("code") != "insufficient_quota":
+        after = retry_after(headers.get("retry-after"))
+        wait = f" (wait {after:.0f} s)" if after else ""
+        raise TransientError(f"status {status}{_said(error)}{wait}", charged=False, after=after)
+    raise RllrError(f"{where}: {_refusal(status, headers, error, key)}")
+
+
+def _refusal(status: int, headers: Mapping[str, str], error: dict[str, str], key: str) -> str:
+    if 300 <= status < 400:
+        return (
+            f"the server sends requests on to {headers.get('location', 'nowhere')!r} (status "
+            f"{status}); they are not followed, as the key would go with them: name the right "
+            "address as endpoint"
+        )
+    if status == 401:
+        return f"the server does not accept the key in {key} (status 401); is it set, and whole?"
+    if status == 403:
+        return f"the key in {key} gives no access (status 403){_said(error)}"
+    if status == 404:
+        return (
+            f"no such address or model (status 404){_said(error)}; `endpoint` ends before "
+            "/chat/completions (often in /v1), `model` is the name that the server has for it"
+        )
+    return f"the server refuses the request (status {status}){_said(error)}"
+
+
+def _said(error: dict[str, str]) -> str:
+    words = " ".join("".join(c if c.isprintable() else " " for c in error["message"]).split())
+    return f": {words[:WORDS]}" if words else ""
+
+
+def retry_after(value: str | None) -> float:
+    """Seconds that a Retry-After header asks for (a number, or an HTTP date), an hour at most."""
+    if not value:
+        return 0.0
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return 0.0
+    return min(max(seconds, 0.0), LONGEST_WAIT) if not math.isnan(seconds) else 0.0

@@ -1,0 +1,120 @@
+"""The judge that is a language model: which of two responses has the better rationale?
+
+Which response is shown first is drawn per comparison, as models tend to prefer a place (Wang et al.
+2023, "Large Language Models are not Fair Evaluators", arXiv 2305.17926). A share of comparisons is
+asked in both orders: how often the first place wins there is the position bias, and verdicts that
+follow the place count as ties.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rllr.config.load import Project
+from rllr.files import digest
+from rllr.tasks.response import MARK
+from rllr.teacher.ask.asker import Asker
+from rllr.teacher.ask.request import Answer, Request
+from rllr.teacher.asked import request_seed
+from rllr.teacher.base import Comparison
+from rllr.teacher.prompts import judge_prompt, question_values
+
+VERDICT = re.compile(r"\W*(?:response\s+)?(1|2|tie)\b", re.IGNORECASE)
+VERDICTS = {"1": 1, "2": -1, "tie": 0}
+
+
+class AskedJudge:
+    """Compares responses of one task with a language model; it never sees a gold label."""
+
+    def __init__(self, project: Project, task: str, asker: Asker) -> None:
+        self.task, self.settings, self.asker = project.tasks[task], project.config.judge, asker
+        self.prompt = judge_prompt(project, self.settings.prompt)
+        self.counts: Counter[str] = Counter()
+
+    def prefer(self, comparisons: Sequence[Comparison]) -> list[int | None]:
+        """Verdicts in order; None where an answer could not be read.
+
+        Raises RllrError where the model cannot be asked or the budget is spent.
+        """
+        draws = [self._draw(one) for one in comparisons]
+        requests = []
+        for one, (swapped, both) in zip(comparisons, draws, strict=True):
+            requests += [self._request(one, swapped=swapped)]
+            requests += [self._request(one, swapped=not swapped)] if both else []
+        answers = iter(self.asker.answers(requests))
+        found = []
+        for swapped, both in draws:
+            verdict = read_verdict(next(answers))
+            found.append(
+                self._both_ways(verdict, next(answers), swapped)
+                if both
+                else self._counted(_turned(verdict, swapped))
+            )
+        return found
+
+    def _draw(self, one: Comparison) -> tuple[bool, bool]:
+        """Whether the second is shown first, and whether both orders are asked."""
+        name = [self.settings.seed, self._values(one, swapped=False)]
+        number = int(digest(name)[:15], 16)
+        return bool(number % 2), (number // 2) % 10_000 < self.settings.both_ways * 10_000
+
+    def _values(self, one: Comparison, *, swapped: bool) -> dict[str, str]:
+        shown = (one.second, one.first) if swapped else (one.first, one.second)
+        texts = dict(zip(("first", "second"), (text.strip() for text in shown), strict=True))
+        return {**question_values(self.task, one.example), **texts}
+
+    def _request(self, one: Comparison, *, swapped: bool) -> Request:
+        prompt = self.prompt.filled(self._values(one, swapped=swapped))
+        return Request(prompt, request_seed(self.settings.seed))
+
+    def _both_ways(self, verdict: int | None, second: Answer, swapped: bool) -> int | None:
+        """One verdict from those of both orders; they are of places, 1 the first shown."""
+        other = read_verdict(second)
+        if verdict is None or other is None:
+            return self._counted(None)
+        self.counts["both_ways"] += 1
+        self.counts["consistent"] += verdict == -other
+        self.counts["verdicts_both_ways"] += (verdict != 0) + (other != 0)
+        self.counts["first_place"] += (verdict == 1) + (other == 1)
+        return self._counted(_turned(verdict, swapped) if verdict == -other else 0)
+
+    def _counted(self, verdict: int | None) -> int | None:
+        self.counts["comparisons"] += 1
+        self.counts["ties"] += verdict == 0
+        self.counts["unreadable"] += verdict is None
+        return verdict
+
+    def facts(self) -> dict[str, Any]:
+        """Who was asked (for all tasks together), and this task's verdicts.
+
+        `first_place_share`: of the decided verdicts on comparisons asked in both orders, those for
+        the response shown first; 0.5 without bias. `consistent_share`: of these comparisons, those
+        with the same verdict in both orders.
+        """
+        counts = self.counts
+        return {
+            **self.asker.facts(),
+            **{name: counts[name] for name in ("comparisons", "ties", "unreadable", "both_ways")},
+            "first_place_share": _share(counts["first_place"], counts["verdicts_both_ways"]),
+            "consistent_share": _share(counts["consistent"], counts["both_ways"]),
+        }
+
+
+def read_verdict(answer: Answer) -> int | None:
+    """1 for the response shown first, -1 for the second, 0 for neither; None if unreadable.
+
+    It stands after the last answer mark, or is all that there is.
+    """
+    match = VERDICT.match(answer.text.rpartition(MARK)[2].strip())
+    return VERDICTS[match.group(1).casefold()] if match else None
+
+
+def _turned(verdict: int | None, swapped: bool) -> int | None:
+    return -verdict if verdict and swapped else verdict
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

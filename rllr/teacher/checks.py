@@ -1,0 +1,112 @@
+"""What a language model's rationale must be to be used; each reason to refuse one has a name.
+
+A rationale may state its label: in words such as "positive" it can hardly avoid it, and a rationale
+for a wrong label states that one, so that it gives nothing away. What it must not show is that
+someone asked for it: a reward model would tell right from wrong by that alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from rllr.config.asking import TeacherConfig
+from rllr.config.schema import TaskConfig
+from rllr.tasks.labels import Label, label_text
+from rllr.tasks.question import input_text
+from rllr.tasks.response import MARK, parse_response
+from rllr.teacher.ask.request import Answer
+from rllr.teacher.language import is_english
+from rllr.teacher.lexicon import words_of
+
+# In lower case; each may stand in an input, but must not come from nowhere.
+LEAKS = (
+    # the label was handed over, or is known to be wrong
+    *("given label", "given answer", "provided label", "provided answer", "assigned label"),
+    *("stated label", "target label", "intended label", "label given", "label provided"),
+    *("correct label", "correct answer", "right answer", "wrong answer", "wrong label"),
+    *("incorrect label", "incorrect answer", "actual label", "true label", "gold label"),
+    # somebody asked for something
+    *("you asked", "you want me", "you gave", "as instructed", "as requested", "instructed to"),
+    *("asked to argue", "asked to justify", "asked to explain", "the instruction", "the prompt"),
+    *("for the sake of argument", "devil's advocate"),
+    # the assistant speaks of itself, or aloud
+    *("as an ai", "language model", "i cannot", "i can't", "i'm sorry", "i apologize", "my task"),
+    *("<think", "</think"),
+)
+# So many words in a row that a prompt has too are quoted from it.
+QUOTED_WORDS = 6
+CUT = "length"
+FILTERED = "content_filter"
+LEAD = re.compile(r"^\W*(?:rationale|explanation|reasoning|reason)\W*:\W*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A rationale, or the reason why there is none."""
+
+    rationale: str | None
+    refused: str | None = None
+
+
+def check(
+    answer: Answer,
+    task: TaskConfig,
+    example: Mapping[str, Any],
+    label: Label,
+    settings: TeacherConfig,
+    prompt: str,
+) -> Checked:
+    """A rationale from an answer that is to argue for `label`; `prompt` is what asked, unfilled."""
+    parsed = parse_response(task, answer.text)
+    rationale = tidy(parsed.rationale)
+    about, words = input_text(task, example), words_of(rationale)
+    reasons = {
+        "cut": answer.finish_reason == CUT,
+        "filtered": answer.finish_reason == FILTERED,
+        "no label": parsed.label is None,
+        "other label": parsed.label is not None and not _same(task, parsed.label, label),
+        "too short": len(words) < settings.min_words,
+        "too long": len(words) > settings.max_words,
+        "leak": leaks(rationale, about, prompt),
+        "language": settings.language == "en" and not is_english(rationale, about),
+    }
+    refused = next((name for name, holds in reasons.items() if holds), None)
+    return Checked(None, refused) if refused else Checked(rationale)
+
+
+def tidy(rationale: str) -> str:
+    """One paragraph, without a heading and without the marks of a bold `Answer:`."""
+    return LEAD.sub("", " ".join(rationale.split())).strip(" *_#")
+
+
+def same_text(rationale: str) -> str:
+    """Two rationales that differ in case, spaces and punctuation alone are the same."""
+    return " ".join(words_of(rationale))
+
+
+def leaks(rationale: str, about: str, prompt: str) -> bool:
+    """Whether a rationale shows that it was asked for, in words that its input does not have."""
+    text, known = rationale.casefold(), about.casefold()
+    if MARK.casefold() in text or any(leak in text and leak not in known for leak in LEAKS):
+        return True
+    words = words_of(rationale)
+    runs = {tuple(words[i : i + QUOTED_WORDS]) for i in range(len(words) - QUOTED_WORDS + 1)}
+    return bool(runs & _runs(prompt))
+
+
+@lru_cache(maxsize=8)
+def _runs(prompt: str) -> frozenset[tuple[str, ...]]:
+    """Runs of words within the lines of a prompt."""
+    found = set()
+    for line in prompt.splitlines():
+        words = words_of(line)
+        found |= {tuple(words[i : i + QUOTED_WORDS]) for i in range(len(words) - QUOTED_WORDS + 1)}
+    return frozenset(found)
+
+
+def _same(task: TaskConfig, found: Label, wanted: Label) -> bool:
+    return label_text(task, found) == label_text(task, wanted)
