@@ -37,7 +37,7 @@ def assemble(project: Project, task: str, folder: Path, say: Say) -> dict[str, A
     source = source_of(project, task, say)
     with _temporary(folder) as temporary:
         indices, cleaned, parts = own_parts(source, say, temporary)
-        across: dict[str, Any] = {}
+        across: dict[str, Any] = {"across": {}, "skipped": []}
         if "train" in parts:
             parts["train"], across = _without_related(project, source, parts["train"], say)
         overlap.check_ids(parts)

@@ -52,7 +52,9 @@ def _text(source: Source, row: Row, name: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise RllrError(f"{where} holds half a character (a lone surrogate): {value!r}") from None
+        raise RllrError(
+            f"{where} holds half a character (a lone surrogate): {value[:60]!r}"
+        ) from None
     return value
 
 

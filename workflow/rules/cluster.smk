@@ -12,6 +12,7 @@ from rllr.cluster.check import check_image, check_site, partitions
 from rllr.cluster.job import job_facts
 from rllr.cluster.resources import stage_resources, submission
 from rllr.cluster.site import load_modules, load_site
+from rllr.remote import remotes
 
 
 def or_stop(function, *arguments, **named):
@@ -57,15 +58,15 @@ def enter_containers():
         gpu=CUDA,
         # Stages that need the network run on the submitting host.
         network=SITE.network == "host" or workflow.is_main_process,
-        online=workflow.is_main_process and bool(models_from("hub")),
+        online=workflow.is_main_process and bool(remotes(PROJECT)),
         facts={"RLLR_COMMIT": commit()},
     )
     apptainer.enter(settings)
 
 
 def local_data():
-    data = PROJECT.config.data
-    return [Path(data.path)] if data.source == "local" else []
+    data = [PROJECT.data(task) for task in PROJECT.data_tasks]
+    return sorted({Path(d.path) for d in data if d.source in ("local", "release")})
 
 
 or_stop(load_modules, SITE.modules)
