@@ -144,7 +144,8 @@ def _facts(
         shared = overlap.shared_sentences(parts["train"], parts["test"])
         overlaps["train pairs that share one sentence with test"] = shared
     return {
-        "rows_read": {name: len(index) for name, index in indices.items()},
+        "rows_read": {name: len(index) + index.blank for name, index in indices.items()},
+        "blank_rows": {name: index.blank for name, index in indices.items()},
         "duplicates_removed": cleaned.repeated,
         "conflicting_labels": cleaned.conflicting,
         "overlaps": {**overlaps, **across},
