@@ -58,7 +58,7 @@ class HubDataset(Strict):
 
 
 class SplitSizes(Strict):
-    """Examples per task and split; none of `local` data's splits may be larger than it holds."""
+    """Examples per task and split; of data that are not generated, at most so many."""
 
     sft: Positive | None = None
     rm: Positive | None = None

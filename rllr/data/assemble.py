@@ -37,7 +37,7 @@ def assemble(project: Project, task: str, folder: Path, say: Say) -> dict[str, A
     source = source_of(project, task, say)
     with _temporary(folder) as temporary:
         indices, cleaned, parts = own_parts(source, say, temporary)
-        across: dict[str, Any] = {}
+        across: dict[str, Any] = {"across": {}, "skipped": []}
         if "train" in parts:
             parts["train"], across = _without_related(project, source, parts["train"], say)
         overlap.check_ids(parts)
@@ -144,7 +144,8 @@ def _facts(
         shared = overlap.shared_sentences(parts["train"], parts["test"])
         overlaps["train pairs that share one sentence with test"] = shared
     return {
-        "rows_read": {name: len(index) for name, index in indices.items()},
+        "rows_read": {name: len(index) + index.blank for name, index in indices.items()},
+        "blank_rows": {name: index.blank for name, index in indices.items()},
         "duplicates_removed": cleaned.repeated,
         "conflicting_labels": cleaned.conflicting,
         "overlaps": {**overlaps, **across},

@@ -19,21 +19,29 @@ from rllr.tasks.labels import Label, legal_label
 HIDDEN = "-1"
 
 
-def examples(source: Source, part: str) -> Iterator[tuple[int, int, Example]]:
+def examples(source: Source, part: str) -> Iterator[tuple[int, int, Example | None]]:
     """Yield (file, number, example) for each row of a part, file by file.
 
-    `file` counts the part's files, `number` is the row's place in it. Raises RllrError with the
-    place, the field, what was found and what is allowed.
+    `file` counts the part's files, `number` is the row's place in it; a row that is passed over has
+    no example. Raises RllrError with the place, the field, what was found and what is allowed.
     """
     read_label = label_reader(source.schema, source.labels)
     required = [source.column(name) for name in (*source.schema.fields, "label")]
     own = [source.columns["id"]] if "id" in source.columns else []
     for file, path in enumerate(source.parts[part]):
         for number, row in read_rows(path, [*required, *own], () if own else ("id",)):
+            if source.blanks_pass and _is_blank(source, row):
+                yield file, number, None
+                continue
             try:
                 yield file, number, _example(source, row, read_label)
             except RllrError as error:
                 raise RllrError(f"{place(path, number)}: {error}") from None
+
+
+def _is_blank(source: Source, row: Row) -> bool:
+    values = [row.get(source.column(name)) for name in source.schema.fields]
+    return any(value is None or (isinstance(value, str) and not value.strip()) for value in values)
 
 
 def _example(source: Source, row: Row, read_label: Callable[[Any], Label]) -> Example:
@@ -52,7 +60,9 @@ def _text(source: Source, row: Row, name: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise RllrError(f"{where} holds half a character (a lone surrogate): {value!r}") from None
+        raise RllrError(
+            f"{where} holds half a character (a lone surrogate): {value[:60]!r}"
+        ) from None
     return value
 
 

@@ -7,7 +7,7 @@ record's line number is known. A byte order mark is no part of a file's text.
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -86,9 +86,11 @@ def _csv_row(path: Path, number: int, header: Sequence[str], cells: Sequence[str
 
 
 def _check_columns(
-    path: Path, found: Collection[str], required: Sequence[str], hint: str = ""
+    path: Path, found: Sequence[str], required: Sequence[str], hint: str = ""
 ) -> None:
     for name in required:
+        if found.count(name) > 1:
+            raise RllrError(f"{path}: there are {found.count(name)} columns {name!r}; rename one")
         if name not in found:
             raise RllrError(
                 f"{path}: no column {name!r}; there are {', '.join(map(repr, found)) or 'none'}"

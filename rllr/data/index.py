@@ -36,10 +36,11 @@ class Index:
 
     `files` and `numbers` say where a row stands; `keys`, `sentences` (two a row, pairs only) and
     `ids` are hashes; a label is a class's position or a score; `offsets` say where the normalised
-    row begins in the file `stored`, if there is one.
+    row begins in the file `stored`, if there is one. `blank` counts rows that were passed over.
     """
 
     paths: list[Path]
+    blank: int = 0
     stored: Path | None = None
     files: array = field(default_factory=partial(array, "H"))
     numbers: array = field(default_factory=partial(array, "L"))
@@ -75,15 +76,18 @@ class Index:
 
 def read_part(source: Source, part: str, say: Say, to: Path | None = None) -> Index:
     """Read a part, and write its rows, normalised, to `to` as JSONL; RllrError for a bad row."""
-    index = Index(list(source.parts[part]), to)
+    index = Index(list(source.parts[part]), stored=to)
     progress = _Progress(f"data {source.task}: {part}", say)
     with (to or Path(os.devnull)).open("wb") as stream:
         offset = 0
         for file, number, example in examples(source, part):
+            progress.add()
+            if example is None:
+                index.blank += 1
+                continue
             _add(index, source, example, file, number)
             index.offsets.append(offset)
             offset += stream.write((json.dumps(example, ensure_ascii=False) + "\n").encode())
-            progress.add()
     progress.end()
     return index
 

@@ -37,7 +37,7 @@ def local_source(project: Project, task: str, *, hashed: bool = True) -> Source:
         raise RllrError(f"task {task!r}: data.files.test is null; a further test set needs it")
     files = [path for paths in parts.values() for path in paths]
     facts = {"files": {str(path): sha256(path) for path in files} if hashed else {}}
-    return Source(task, schema, data, parts, data.columns, data.labels, facts)
+    return Source(task, schema, data, parts, data.columns, data.labels, facts=facts)
 
 
 def local_files(project: Project, task: str) -> list[Path]:

@@ -37,7 +37,8 @@ def hub_source(project: Project, task: str, say: Say) -> Source:
     facts = fetch_dataset(dataset, folder, say)
     parts = {part: [folder / name for name in names] for part, names in facts["parts"].items()}
     schema = project.tasks[task]
-    return Source(task, schema, data, parts, dataset.columns, dataset.labels, facts)
+    columns, labels = dataset.columns, dataset.labels
+    return Source(task, schema, data, parts, columns, labels, blanks_pass=True, facts=facts)
 
 
 def check_pinned(project: Project, task: str) -> None:

@@ -22,7 +22,8 @@ class Source:
     """A task's parts, each with its files; a part that is not there is carved from train.
 
     `columns` maps fields to the source's columns, `labels` the source's labels, as text, to the
-    task's. `facts` are for the manifest.
+    task's. Rows without a text are passed over where `blanks_pass`, else refused: nobody can mend
+    what others have published. `facts` are for the manifest.
     """
 
     task: str
@@ -31,6 +32,7 @@ class Source:
     parts: Mapping[str, list[Path]]
     columns: Mapping[Any, str] = field(default_factory=dict)
     labels: Mapping[str, Label] | None = None
+    blanks_pass: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property

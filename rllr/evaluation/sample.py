@@ -45,7 +45,7 @@ def sample_responses(job: Job, start: str) -> dict[str, Any]:
     for row, texts in zip(rows, responses, strict=True):
         row["responses"] = [job.builder.decode(ids) for ids in texts]
     write_jsonl(job.samples(start) / SAMPLES, rows)
-    counts = {"prompts": len(rows), "prompts_cut": job.builder.cut}
+    counts = {"prompts": len(rows), "prompts_cut": job.builder.counts["prompts_cut"]}
     return {**counts, "tokens": sum(len(ids) for texts in responses for ids in texts)}
 
 

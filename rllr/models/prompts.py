@@ -31,15 +31,12 @@ class Prompt:
 
 
 class PromptBuilder:
-    """Builds prompts and responses for one model, and counts what it had to cut.
-
-    `built` are the prompts made so far, `cut` those of them whose input was too long.
-    """
+    """Builds prompts and responses for one model, and counts what it had to cut."""
 
     def __init__(self, model: ModelConfig, folder: Path, max_tokens: int) -> None:
         self.encoder = TextEncoder(folder)
         self.max_tokens = max_tokens
-        self.built = self.cut = 0
+        self.count_anew()
         self.eos = self.encoder.control(model.source.eos)
         self.pad = self.encoder.control(model.source.pad)
         self.ends = (self.eos, *_turn_ends(folder, self.eos))
@@ -81,13 +78,14 @@ class PromptBuilder:
         kept = _fit(pieces, encoded, room, task.name)
         ids = [*self.before, *(token for part in kept for token in part), *self.after]
         cut = sum(map(len, kept)) < sum(map(len, encoded))
-        self.built += 1
-        self.cut += cut
+        self.counts["prompts_built"] += 1
+        self.counts["prompts_cut"] += cut
         return Prompt(ids, cut)
 
-    def counts(self) -> dict[str, int]:
-        """For a summary: prompts made, and how many of them were cut."""
-        return {"prompts_built": self.built, "prompts_cut": self.cut}
+    def count_anew(self) -> dict[str, int]:
+        """Counts from here on, for a stage's summary: of prompts made, and those that were cut."""
+        self.counts = {"prompts_built": 0, "prompts_cut": 0}
+        return self.counts
 
     def response(self, text: str) -> list[int]:
         """Ids of a response, its end-of-sequence token included.

@@ -35,6 +35,7 @@ def train_policy(job: Job, method: str, identity: str, world: World) -> dict[str
         _train_ppo(job, method, identity, world, lambda *_: None)
         return {}
     config, to = job.project.rl(job.model, method), job.trained(method)
+    counts = job.builder.count_anew()
     log = StepLog(to, trackers(job, method))
     try:
         scorer, totals = _train(job, method, identity, world, log)
@@ -44,8 +45,7 @@ def train_policy(job: Job, method: str, identity: str, world: World) -> dict[str
     before, after = (held_out_rewards(job, scorer, config, trained=t) for t in (False, True))
     described = method_summary(job, method, scorer.terms)
     gain = gain_summary(before, after)
-    counts = {"processes": world.size, **job.builder.counts()}
-    summary = {**described, **gain, **totals, **counts}
+    summary = {**described, **gain, **totals, "processes": world.size, **counts}
     write_json(to / SUMMARY, summary)
     return summary
 

@@ -44,6 +44,7 @@ def train_reward(job: Job, reward: str, identity: str, world: World) -> dict[str
     from rllr.training.resume import last_checkpoint, steps_done
     from rllr.training.resume import train as train_from
 
+    counts = job.builder.count_anew()
     config = job.project.config.reward_models[reward]
     folders = job.pair_folders(config.start)
     train = _read(folders[config.pairs], "train")
@@ -65,8 +66,8 @@ def train_reward(job: Job, reward: str, identity: str, world: World) -> dict[str
     accuracy = {
         kind: pair_accuracy(trainer.model, job, rows, size) for kind, rows in held_out.items()
     }
-    counts = {"train_pairs": len(train), "accuracy": accuracy, "processes": world.size}
-    summary = {"kind": "reward", "pairs": config.pairs, **counts, **job.builder.counts()}
+    found = {"train_pairs": len(train), "accuracy": accuracy, "processes": world.size}
+    summary = {"kind": "reward", "pairs": config.pairs, **found, **counts}
     write_json(to / SUMMARY, summary)
     return summary
 

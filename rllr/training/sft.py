@@ -71,6 +71,7 @@ def train_sft(job: Job, method: str, identity: str, world: World) -> dict[str, A
     from rllr.training.common import logs, save_weights, train_and_evaluate
     from rllr.training.resume import last_checkpoint, steps_done, train
 
+    counts = job.builder.count_anew()
     to, rows = job.trained(method), sft_rows(job, method, "sft")
     checkpoint = last_checkpoint(to / CHECKPOINTS, identity, world)
     callbacks = logs(to, steps_done(checkpoint), world)
@@ -78,7 +79,7 @@ def train_sft(job: Job, method: str, identity: str, world: World) -> dict[str, A
     losses = train_and_evaluate(trainer, lambda trainer: train(trainer, checkpoint, world))
     tokens = sum(len(row["input_ids"]) for row in rows)
     summary = {"kind": "sft", "examples": len(rows), "tokens_per_epoch": tokens, **losses}
-    summary |= {"processes": world.size, **job.builder.counts()}
+    summary |= {"processes": world.size, **counts}
     if not world.rank:
         save_weights(trainer.model, to)
         write_json(to / SUMMARY, summary)

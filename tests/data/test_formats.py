@@ -164,6 +164,7 @@ def test_a_label_that_the_map_does_not_have(tmp_path: Path) -> None:
         ('text,label\na,positive\n"open,positive\n', ":3: not valid CSV (unexpected end of data)"),
         ("text;label\na;positive\n", ": no column 'text'; there are 'text;label'; commas"),
         ("", ": no column 'text'; there are none"),
+        ("text,text,label\na,b,positive\n", ": there are 2 columns 'text'; rename one"),
         ("text,label\nna\xefve,positive\n", ": not UTF-8 text"),
     ],
 )

@@ -185,6 +185,16 @@ def test_a_pattern_may_name_scripts_and_none_is_taken(hub: Hub, tmp_path: Path) 
     assert not hub.sent
 
 
+def test_published_rows_without_a_text_are_passed_over_and_counted(
+    hub: Hub, tmp_path: Path
+) -> None:
+    texts = ["good film", "  ", None, "dull film"]
+    hub.files["mr/train-00001-of-00002.parquet"] = table(sentence=texts, label=[1, 0, 1, 0])
+    made, facts = make(project_for(tmp_path), "mr", tmp_path / "to")
+    assert facts["blank_rows"] == {"train": 2, "test": 0} and facts["rows_read"]["train"] == 44
+    assert all(row["text"].strip() for rows in made.values() for row in rows)
+
+
 # --- pins ----------------------------------------------------------------------------------------
 
 

@@ -82,7 +82,7 @@ def test_an_input_that_is_too_long_is_cut_and_its_instruction_kept(job: Job) -> 
     prompt = builder.prompt(task, row)
     assert prompt.cut and len(prompt.ids) == builder.max_tokens
     builder.prompt(task, example(text=SHORT))
-    assert builder.counts()["prompts_cut"] == 1
+    assert builder.counts["prompts_cut"] == 1
     text = builder.encoder.decode(prompt.ids)
     assert question_pieces(task, row)[0].text in text and task.instruction in text
     assert prompt.ids[: len(builder.before)] == builder.before

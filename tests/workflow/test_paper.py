@@ -43,6 +43,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
         message = f'raise ImportError("{name} is not installed")\n'
         (tmp_path / f"without/{name}/__init__.py").write_text(message)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"))
+    # A closed port: what asks the hub finds none.
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump({"extends": "paper", "run": "paper"}))
     return Workspace(tmp_path, config)
@@ -76,9 +79,14 @@ def test_models_of_both_kinds_get_the_rule_of_their_kind(workspace: Workspace) -
             ],
         ),
         (
+            "results/paper/data/appreviews/manifest.json",
+            "data/appreviews.log",
+            ["sealuzh/app_reviews is not pinned", "python -m rllr pin", "allow_unpinned: true"],
+        ),
+        (
             "results/paper/data/mnli/manifest.json",
             "data/mnli.log",
-            ["task 'mnli'", "does not fetch data", "data: {source: local, path: "],
+            ["nyu-mll/glue", "127.0.0.1:9", "HF_ENDPOINT"],
         ),
     ],
 )
@@ -99,6 +107,6 @@ def test_it_stops_at_fetch_with_one_message_and_nothing_half_written(
 def test_the_whole_run_stops_there_too(workspace: Workspace) -> None:
     done = workspace.snakemake(check=False)
     assert done.returncode == 1
-    assert "does not fetch" in done.stdout + done.stderr
+    assert "is not pinned" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert not list(workspace.folder.rglob("manifest.json"))

@@ -12,6 +12,7 @@ from rllr.cluster.check import check_image, check_site, partitions
 from rllr.cluster.job import job_facts
 from rllr.cluster.resources import stage_resources, submission
 from rllr.cluster.site import load_modules, load_site
+from rllr.remote import remotes
 
 
 def or_stop(function, *arguments, **named):
@@ -31,9 +32,7 @@ CUDA = any(
 )
 # Environment variables that hold keys, and whether anything needs the network.
 KEYS = [asked.key for asked in ASKED if asked.backend == "openai"]
-ONLINE = bool(KEYS or models_from("hub")) or any(
-    PROJECT.data(task).source == "hub" for task in TASKS
-)
+ONLINE = bool(KEYS or remotes(PROJECT))
 
 
 def in_containers():
