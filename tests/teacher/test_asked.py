@@ -66,6 +66,7 @@ def test_refused_ones_are_asked_again_and_then_dropped(asking: MakeProject) -> N
     facts = teacher.facts()
     assert facts["refused"] == {"no label": 3, "other label": 1}
     assert facts["accepted"] == 3 and facts["given_up"] == 1
+    assert facts["mean_words"]["gold"] > 10 and facts["mean_words"]["wrong"] is None
     assert facts["refused_examples"]["no label"][0] == {
         "id": "2",
         "label": "positive",
