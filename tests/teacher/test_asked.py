@@ -74,6 +74,23 @@ def test_refused_ones_are_asked_again_and_then_dropped(asking: MakeProject) -> N
     }
 
 
+@pytest.mark.parametrize("fault, reason", [("wrong label", "no label"), ("cut", "cut")])
+def test_bad_answers_of_a_server_are_paid_for_and_not_used(
+    asking: MakeProject, fault: str, reason: str
+) -> None:
+    seeds: list[int] = []
+
+    def at_first(body: dict[str, Any], before: int) -> str | None:
+        seeds.append(body["seed"])
+        return fault if body["seed"] == seeds[0] else None
+
+    with ChatServer(fault=at_first) as server:
+        teacher = teacher_of(asking, server)
+        assert None not in teacher.rationales(asks(3))
+        assert teacher.facts()["refused"] == {reason: 3}
+        assert teacher.facts()["spent"]["requests"] == len(server.log) == 6
+
+
 def test_the_first_of_like_rationales_is_kept_whichever_came_first(asking: MakeProject) -> None:
     def same(prompt: str, attempt: int) -> str | None:
         return f"{SAME}{prompt.rpartition('Answer: ')[2]}" if attempt == 0 else None
@@ -105,7 +122,12 @@ def test_a_rerun_asks_nothing_and_writes_the_same(asking: MakeProject) -> None:
 
 def teach(run: TinyRun, server: ChatServer, **settings: Any) -> TinyRun:
     asked = {"backend": "openai", "model": "m", "endpoint": server.endpoint}
-    changed = run.but(teacher=asked | settings, answers_dir=str(run.root / "answers"), tasks=["mr"])
+    changed = run.but(
+        data={"sizes": {"sft": 20, "rm": 10, "validation": 6}},
+        teacher=asked | settings,
+        answers_dir=str(run.root / "answers"),
+        tasks=["mr"],
+    )
     stages.data(changed.project, "mr")
     return changed
 

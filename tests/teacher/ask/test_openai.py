@@ -65,7 +65,7 @@ def test_the_body_is_what_every_server_knows(asking: MakeProject) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["429", "500", "drop", "half", "garbage", "no choices", "no message"]
+    "kind", ["429", "429-date", "500", "drop", "half", "garbage", "no choices", "no message"]
 )
 def test_what_may_pass_is_sent_again(asking: MakeProject, kind: str) -> None:
     with ChatServer(fault=first_time(kind)) as server:
