@@ -80,8 +80,8 @@ def check(
 
 
 def tidy(rationale: str) -> str:
-    """One paragraph, without a heading and without the marks of a bold `Answer:`."""
-    return LEAD.sub("", " ".join(rationale.split())).strip(" *_#")
+    """One paragraph, without a heading, the marks of a bold `Answer:`, or a placeholder's."""
+    return LEAD.sub("", " ".join(rationale.split())).strip(" *_#<>")
 
 
 def same_text(rationale: str) -> str:

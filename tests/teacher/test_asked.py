@@ -107,7 +107,9 @@ def test_the_first_of_like_rationales_is_kept_whichever_came_first(asking: MakeP
         assert len(set(found)) == 5 and teacher.facts()["refused"] == {"duplicate": 4}
 
 
-def test_a_rerun_asks_nothing_and_writes_the_same(asking: MakeProject) -> None:
+def test_a_rerun_asks_nothing_and_writes_the_same(
+    asking: MakeProject, capsys: pytest.CaptureFixture[str]
+) -> None:
     with ChatServer(answer=by_text(lambda prompt, n: None if n else "no")) as server:
         first = teacher_of(asking, server).rationales(asks(6))
         asked = len(server.log)
@@ -115,6 +117,7 @@ def test_a_rerun_asks_nothing_and_writes_the_same(asking: MakeProject) -> None:
         assert again.rationales(asks(6)) == first and None not in first
         assert len(server.log) == asked == 12
         assert again.facts()["requests"] == 0 and again.facts()["cached"] == 12
+        assert "teacher: 6 of 6 answers (6 were there), 0 requests" in capsys.readouterr().out
 
 
 # --- the stage -----------------------------------------------------------------------------------

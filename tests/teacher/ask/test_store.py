@@ -98,7 +98,7 @@ def test_retries_count(asking: MakeProject) -> None:
 
 def test_a_budget_of_tokens_is_never_exceeded_nor_left_unused(asking: MakeProject) -> None:
     bound = token_bound("Question 0", 200)
-    with ChatServer(delay=0.005) as server:
+    with ChatServer(delay=0.03) as server:
         # There is room for two bounds at a time, and for nine answers of 120 tokens before that.
         limit = 9 * 120 + bound
         asker = make_asker(asking(server.endpoint, max_tokens=limit, concurrency=8), "teacher")
