@@ -17,6 +17,7 @@ from rllr.teacher.ask.asker import Asker
 from rllr.teacher.ask.request import Answer, Request
 from rllr.teacher.base import Ask
 from rllr.teacher.checks import Checked, check, same_text
+from rllr.teacher.lexicon import words_of
 from rllr.teacher.prompts import Prompt, label_values, teacher_prompt
 
 SHOWN = 3
@@ -37,6 +38,7 @@ class AskedTeacher:
         self.refused: Counter[str] = Counter()
         self.shown: dict[str, list[dict[str, Any]]] = {}
         self.given_up = 0
+        self.words: dict[bool, list[int]] = {True: [], False: []}
 
     def rationales(self, asks: Sequence[Ask]) -> list[str | None]:
         """A checked rationale for each; None where every attempt was refused.
@@ -76,6 +78,7 @@ class AskedTeacher:
             self._note(str(found.refused), ask, answer)
         else:
             self.taken.add(same_text(found.rationale))
+            self.words[ask.gold].append(len(words_of(found.rationale)))
         return found.rationale
 
     def _note(self, reason: str, ask: Ask, answer: Answer) -> None:
@@ -86,14 +89,23 @@ class AskedTeacher:
             shown.append({"id": ask.example["id"], "label": ask.label, "answer": text})
 
     def facts(self) -> dict[str, Any]:
-        """Who was asked and what it took; refused answers by reason, with the first of each."""
+        """Who was asked and what it took; refused answers by reason, with the first of each.
+
+        `mean_words` of right and wrong rationales should be about the same: a reward model may
+        learn their difference instead of the label's.
+        """
         return {
             **self.asker.facts(),
             "accepted": len(self.taken),
             "given_up": self.given_up,
+            "mean_words": {"gold": _mean(self.words[True]), "wrong": _mean(self.words[False])},
             "refused": dict(sorted(self.refused.items())),
             "refused_examples": self.shown,
         }
+
+
+def _mean(values: list[int]) -> float | None:
+    return round(sum(values) / len(values), 2) if values else None
 
 
 def request_seed(*parts: int) -> int:

@@ -31,7 +31,8 @@ LEAKS = (
     *("incorrect label", "incorrect answer", "actual label", "true label", "gold label"),
     # somebody asked for something
     *("you asked", "you want me", "you gave", "as instructed", "as requested", "instructed to"),
-    *("asked to argue", "asked to justify", "asked to explain", "the instruction", "the prompt"),
+    *("asked to argue", "asked to justify", "asked to explain", "this prompt"),
+    *("the prompt asks", "the prompt says", "the instruction asks", "the instructions say"),
     *("for the sake of argument", "devil's advocate"),
     # the assistant speaks of itself, or aloud
     *("as an ai", "language model", "i cannot", "i can't", "i'm sorry", "i apologize", "my task"),
@@ -79,8 +80,8 @@ def check(
 
 
 def tidy(rationale: str) -> str:
-    """One paragraph, without a heading and without the marks of a bold `Answer:`."""
-    return LEAD.sub("", " ".join(rationale.split())).strip(" *_#")
+    """One paragraph, without a heading, the marks of a bold `Answer:`, or a placeholder's."""
+    return LEAD.sub("", " ".join(rationale.split())).strip(" *_#<>")
 
 
 def same_text(rationale: str) -> str:
@@ -90,7 +91,7 @@ def same_text(rationale: str) -> str:
 
 def leaks(rationale: str, about: str, prompt: str) -> bool:
     """Whether a rationale shows that it was asked for, in words that its input does not have."""
-    text, known = rationale.casefold(), about.casefold()
+    text, known = (part.casefold().replace("\u2019", "'") for part in (rationale, about))
     if MARK.casefold() in text or any(leak in text and leak not in known for leak in LEAKS):
         return True
     words = words_of(rationale)

@@ -156,6 +156,6 @@ class ChatServer:
         message = {"role": "assistant", "content": text}
         reason = "length" if fault == "cut" else "stop"
         found: dict[str, Any] = {"choices": [{"message": message, "finish_reason": reason}]}
-        if self.usage and fault != "no usage":
+        if self.usage:
             found["usage"] = {"prompt_tokens": 100, "completion_tokens": 20}
         return found

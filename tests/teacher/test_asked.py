@@ -66,11 +66,29 @@ def test_refused_ones_are_asked_again_and_then_dropped(asking: MakeProject) -> N
     facts = teacher.facts()
     assert facts["refused"] == {"no label": 3, "other label": 1}
     assert facts["accepted"] == 3 and facts["given_up"] == 1
+    assert facts["mean_words"]["gold"] > 10 and facts["mean_words"]["wrong"] is None
     assert facts["refused_examples"]["no label"][0] == {
         "id": "2",
         "label": "positive",
         "answer": "No idea.",
     }
+
+
+@pytest.mark.parametrize("fault, reason", [("wrong label", "no label"), ("cut", "cut")])
+def test_bad_answers_of_a_server_are_paid_for_and_not_used(
+    asking: MakeProject, fault: str, reason: str
+) -> None:
+    seeds: list[int] = []
+
+    def at_first(body: dict[str, Any], before: int) -> str | None:
+        seeds.append(body["seed"])
+        return fault if body["seed"] == seeds[0] else None
+
+    with ChatServer(fault=at_first) as server:
+        teacher = teacher_of(asking, server)
+        assert None not in teacher.rationales(asks(3))
+        assert teacher.facts()["refused"] == {reason: 3}
+        assert teacher.facts()["spent"]["requests"] == len(server.log) == 6
 
 
 def test_the_first_of_like_rationales_is_kept_whichever_came_first(asking: MakeProject) -> None:
@@ -89,7 +107,9 @@ def test_the_first_of_like_rationales_is_kept_whichever_came_first(asking: MakeP
         assert len(set(found)) == 5 and teacher.facts()["refused"] == {"duplicate": 4}
 
 
-def test_a_rerun_asks_nothing_and_writes_the_same(asking: MakeProject) -> None:
+def test_a_rerun_asks_nothing_and_writes_the_same(
+    asking: MakeProject, capsys: pytest.CaptureFixture[str]
+) -> None:
     with ChatServer(answer=by_text(lambda prompt, n: None if n else "no")) as server:
         first = teacher_of(asking, server).rationales(asks(6))
         asked = len(server.log)
@@ -97,6 +117,7 @@ def test_a_rerun_asks_nothing_and_writes_the_same(asking: MakeProject) -> None:
         assert again.rationales(asks(6)) == first and None not in first
         assert len(server.log) == asked == 12
         assert again.facts()["requests"] == 0 and again.facts()["cached"] == 12
+        assert "teacher: 6 of 6 answers (6 were there), 0 requests" in capsys.readouterr().out
 
 
 # --- the stage -----------------------------------------------------------------------------------
@@ -104,7 +125,12 @@ def test_a_rerun_asks_nothing_and_writes_the_same(asking: MakeProject) -> None:
 
 def teach(run: TinyRun, server: ChatServer, **settings: Any) -> TinyRun:
     asked = {"backend": "openai", "model": "m", "endpoint": server.endpoint}
-    changed = run.but(teacher=asked | settings, answers_dir=str(run.root / "answers"), tasks=["mr"])
+    changed = run.but(
+        data={"sizes": {"sft": 20, "rm": 10, "validation": 6}},
+        teacher=asked | settings,
+        answers_dir=str(run.root / "answers"),
+        tasks=["mr"],
+    )
     stages.data(changed.project, "mr")
     return changed
 

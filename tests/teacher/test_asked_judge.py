@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from chat_server import ChatServer, MakeProject, verdict
+from tiny_project import TinyRun, write_samples
 
+from rllr import stages
 from rllr.data.pairs import write_rationale_pairs
-from rllr.files import read_jsonl, write_jsonl
+from rllr.files import read_json, read_jsonl, write_jsonl
+from rllr.layout import MANIFEST
 from rllr.teacher.ask.asker import make_asker
 from rllr.teacher.ask.request import Answer
 from rllr.teacher.asked_judge import AskedJudge, read_verdict
@@ -75,9 +78,9 @@ def test_a_judge_that_prefers_a_place_is_found_out(asking: MakeProject) -> None:
 def test_a_share_is_asked_both_ways(asking: MakeProject) -> None:
     with ChatServer() as server:
         judge = judge_of(asking, server, both_ways=0.25)
-        judge.prefer(comparisons(200))
-        assert 30 <= judge.facts()["both_ways"] <= 70
-        assert len(server.log) == 200 + judge.facts()["both_ways"]
+        judge.prefer(comparisons(100))
+        assert 12 <= judge.facts()["both_ways"] <= 38
+        assert len(server.log) == 100 + judge.facts()["both_ways"]
 
 
 def test_unreadable_verdicts_are_none(asking: MakeProject) -> None:
@@ -128,6 +131,20 @@ def test_pairs_are_judged_in_rounds_and_ties_are_replaced(
         assert len(server.log) < 2 * 8 * 6
     assert noted["judge"]["mr"]["comparisons"] + noted["judge"]["sst2"]["comparisons"] < 8 * 6
     assert noted["judge"]["mr"]["ties"] > 0
+
+
+def test_the_stage_with_a_language_model(prepared: TinyRun, tmp_path: Path) -> None:
+    run = prepared.copy(tmp_path / "copy")
+    write_samples(run.job())
+    with ChatServer() as server:
+        asked = {"backend": "openai", "model": "m", "endpoint": server.endpoint, "both_ways": 1.0}
+        run = run.but(judge=asked, answers_dir=str(tmp_path / "answers"))
+        stages.judge(run.job(), "sft")
+    noted = read_json(run.job().rationale_pairs("sft") / MANIFEST)
+    assert set(noted["judge"]) == {"mr", "stsb"}
+    assert 0 < noted["pairs"]["train"] <= noted["judge"]["mr"]["requests"]
+    pairs = read_jsonl(run.job().rationale_pairs("sft") / "train.jsonl")
+    assert all(len(pair["chosen"]) > len(pair["rejected"]) for pair in pairs)
 
 
 def test_a_paid_judge_is_asked_little(asking: MakeProject, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from chat_server import ChatServer
 from tiny_project import TinyRun
 
 from rllr import stages
+from rllr.config.load import CONFIG_DIR
 from rllr.files import digest, read_json, write_json
 from rllr.layout import MANIFEST
 from rllr.teacher.ask.store import Store
@@ -39,7 +40,7 @@ def stage_of(run: TinyRun, server: ChatServer, count: int, answers: Path) -> Tin
 def start(run: TinyRun, path: Path) -> subprocess.Popen[bytes]:
     write_json(path, run.project.dump())
     command = [sys.executable, "-m", "rllr", "rationales", "--config", str(path), "--task", "mr"]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, "PYTHONPATH": str(CONFIG_DIR.parent)}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
 
 

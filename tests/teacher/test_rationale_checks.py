@@ -88,6 +88,7 @@ def test_phrases_of_the_input_may_be_quoted() -> None:
 
 def test_tidy_and_same_text() -> None:
     assert tidy("**Rationale:** It is\n\n so. **") == "It is so."
+    assert tidy("<It is so.>") == "It is so."
     assert tidy("reason : because") == "because" and tidy("The reason: none") == "The reason: none"
     assert same_text("It is,  SO!") == same_text("it is so") != same_text("it is not so")
 

@@ -44,7 +44,7 @@ class Asker:
         unique = {one.key: one for one in wanted}
         known = self.store.known(list(unique))
         missing = [one for key, one in unique.items() if key not in known]
-        if missing:
+        if unique:
             self._complete(missing, len(known), len(unique))
             known |= self.store.known([one.key for one in missing])
         self.counts["cached"] += len(unique) - len(missing)
@@ -61,7 +61,8 @@ class Asker:
         progress = Progress(self.account.who, total, cached, self.settings)
         desk = Desk(self.store, self.account, progress)
         try:
-            self.completer.complete(missing, desk)
+            if missing:
+                self.completer.complete(missing, desk)
         finally:
             progress.line()
             self.counts.update(requests=progress.requests, failed=progress.retries)

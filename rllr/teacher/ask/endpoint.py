@@ -29,7 +29,7 @@ class Endpoint:
     def __init__(self, settings: LanguageModel, who: str) -> None:
         self.settings = settings
         self.where = f"{who}: {settings.endpoint}"
-        self._key = _key(settings, who)
+        self._key = read_key(settings, who)
         self.adapted: dict[str, str | None] = {}
         if settings.endpoint.startswith(OFFICIAL):  # it knows both, newer models the new one only
             self.adapted["max_tokens"] = DIALECT["max_tokens"]
@@ -106,8 +106,11 @@ class Endpoint:
         return text.replace(self._key, "***") if self._key else text
 
 
-def _key(settings: LanguageModel, who: str) -> str | None:
-    """The key, if there is one; RllrError for what cannot be one, or where one is needed."""
+def read_key(settings: LanguageModel, who: str) -> str | None:
+    """The endpoint's key, if there is one.
+
+    Raises RllrError for what cannot be a key, and where one is missing that is needed.
+    """
     found = os.environ.get(settings.key, "").strip()
     if found and not re.fullmatch(r"[!-~]+", found):
         raise RllrError(

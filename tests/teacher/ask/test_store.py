@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from chat_server import ChatServer, MakeProject
 
-from rllr.config.load import Project
+from rllr.config.load import CONFIG_DIR, Project
 from rllr.errors import RllrError
 from rllr.files import write_json
 from rllr.teacher.ask.account import Account
@@ -22,7 +22,7 @@ ASK = """
 import sys
 from pathlib import Path
 from rllr.cli import _status
-from rllr.config.load import Project
+from rllr.config.load import CONFIG_DIR, Project
 from rllr.files import read_json
 from rllr.teacher.ask.asker import make_asker
 from rllr.teacher.ask.request import Request
@@ -36,7 +36,7 @@ sys.exit(_status(lambda: make_asker(project, "teacher").answers(requests) and No
 def ask_in_a_process(project: Project, path: Path, first: int, last: int) -> subprocess.Popen[str]:
     write_json(path, project.dump())
     command = [sys.executable, "-c", ASK, str(path), str(first), str(last)]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, "PYTHONPATH": str(CONFIG_DIR.parent)}
     return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE)
 
 
@@ -98,7 +98,7 @@ def test_retries_count(asking: MakeProject) -> None:
 
 def test_a_budget_of_tokens_is_never_exceeded_nor_left_unused(asking: MakeProject) -> None:
     bound = token_bound("Question 0", 200)
-    with ChatServer(delay=0.005) as server:
+    with ChatServer(delay=0.03) as server:
         # There is room for two bounds at a time, and for nine answers of 120 tokens before that.
         limit = 9 * 120 + bound
         asker = make_asker(asking(server.endpoint, max_tokens=limit, concurrency=8), "teacher")
@@ -122,7 +122,7 @@ def test_a_budget_is_of_one_run_and_of_teacher_or_judge(tmp_path: Path) -> None:
 def test_processes_share_answers_and_one_budget(asking: MakeProject, tmp_path: Path) -> None:
     with ChatServer(delay=0.002) as server:
         project = asking(server.endpoint, max_requests=100, concurrency=4)
-        parts = [(0, 60), (60, 120), (120, 180)]
+        parts = [(0, 70), (70, 140)]
         jobs = [
             ask_in_a_process(project, tmp_path / f"{first}.json", first, last)
             for first, last in parts
@@ -131,6 +131,6 @@ def test_processes_share_answers_and_one_budget(asking: MakeProject, tmp_path: P
         assert len(server.log) == len(set(map(str, server.log))) == 100
         assert [job.returncode for job in jobs].count(2) >= 1
         assert "Raise teacher.max_requests (100)" in "".join(said)
-        larger = asking(server.endpoint, max_requests=180, concurrency=4)
-        make_asker(larger, "teacher").answers(some_requests(180))
-        assert len(server.log) == 180
+        larger = asking(server.endpoint, max_requests=140, concurrency=4)
+        make_asker(larger, "teacher").answers(some_requests(140))
+        assert len(server.log) == 140

@@ -31,7 +31,7 @@ def always(kind: str) -> Fault:
 
 
 def test_every_request_gets_its_own_answer_and_is_sent_once(asking: MakeProject) -> None:
-    with ChatServer(delay=0.002) as server:
+    with ChatServer(delay=0.02) as server:
         asker = make_asker(asking(server.endpoint, concurrency=7), "teacher")
         requests = some_requests(60)
         answers = asker.answers([*requests, requests[3]])
@@ -39,7 +39,7 @@ def test_every_request_gets_its_own_answer_and_is_sent_once(asking: MakeProject)
             f"x{i}" for i in range(60)
         ]
         assert answers[-1] == answers[3]
-        assert len(server.log) == 60 and server.most_at_once == 7
+        assert len(server.log) == 60 and 1 < server.most_at_once <= 7
         assert asker.answers(requests) == answers[:-1]
         assert len(server.log) == 60
     facts = asker.facts()
@@ -65,7 +65,7 @@ def test_the_body_is_what_every_server_knows(asking: MakeProject) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["429", "500", "drop", "half", "garbage", "no choices", "no message"]
+    "kind", ["429", "429-date", "500", "drop", "half", "garbage", "no choices", "no message"]
 )
 def test_what_may_pass_is_sent_again(asking: MakeProject, kind: str) -> None:
     with ChatServer(fault=first_time(kind)) as server:
@@ -88,7 +88,7 @@ def test_all_faults_in_a_row_change_no_answer(asking: MakeProject) -> None:
 
 def test_a_slow_server_is_given_up_and_asked_again(asking: MakeProject) -> None:
     with ChatServer(fault=first_time("slow")) as server:
-        asker = make_asker(asking(server.endpoint, timeout=0.2), "teacher")
+        asker = make_asker(asking(server.endpoint, timeout=0.6), "teacher")
         assert asker.answers(some_requests(1))[0].text.endswith("x0")
         assert len(server.log) == 2
         # The server may have charged for what it was late with.
@@ -205,8 +205,8 @@ def test_the_key_goes_to_the_endpoint_and_nowhere_else(
     said = capfd.readouterr()
     files = [path.read_bytes() for path in asker.store.path.parent.iterdir()]
     shown = [str(error.value), said.out, said.err, str(asker.facts()), str(project.dump())]
-    shown += [repr(vars(asker.completer)), repr(error.getrepr(showlocals=True))]
-    assert not any(KEY in text for text in shown[:-2])
+    shown += [repr(vars(asker.completer)), str(error.getrepr(style="long"))]
+    assert not any(KEY in text for text in shown)
     assert not any(KEY.encode() in content for content in files)
 
 
