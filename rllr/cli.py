@@ -267,8 +267,10 @@ def _report(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     from rllr.data.local import faults
+    from rllr.teacher.prompts import check_prompts
 
     project = _project(options)
+    check_prompts(project)
     config = project.config
     cells = len(config.models) * len(project.test_tasks) * len(config.methods) * len(config.seeds)
     found = [text for _, text in faults(project)]

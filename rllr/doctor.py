@@ -28,6 +28,7 @@ from rllr.models.progress import human
 from rllr.refusals import UnreachableError
 from rllr.remote import Remote, to_fetch
 from rllr.repository import TOKEN, Repository, token
+from rllr.teacher.ready import asked
 
 ROOT = CONFIG_DIR.parent
 PYTHON = (3, 11)
@@ -143,6 +144,11 @@ def _data(patient: Patient) -> Iterator[Finding]:
         yield Finding("ok", "data", listed)
 
 
+def _asked(patient: Patient) -> Iterator[Finding]:
+    for who, fault, name in asked(patient.project):
+        yield Finding("missing" if fault else "ok", who, fault or f"asks {name}")
+
+
 # --- where it runs -------------------------------------------------------------------------------
 
 
@@ -251,5 +257,5 @@ def _disk(patient: Patient) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
-    *(_python, _pins, _token, _hub, _data, _containers, _slurm, _folders, _gpu, _disk),
+    *(_python, _pins, _token, _hub, _data, _asked, _containers, _slurm, _folders, _gpu, _disk),
 )

@@ -107,13 +107,22 @@ def test_a_machine_that_has_nothing(
 ) -> None:
     hub.gated = True
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10**9))
-    path = config(tmp_path, allow_unpinned=False, data={"source": "local", "path": "/nowhere"})
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    path = config(
+        tmp_path,
+        allow_unpinned=False,
+        data={"source": "local", "path": "/nowhere"},
+        teacher={"backend": "openai", "model": "some-model"},
+        judge={"backend": "local", "model": "/nowhere/model"},
+    )
     found = findings(path, capsys, 1)
     wanted = {
         "pins": ("missing", "no commit for mine; `python -m rllr pin"),
         "token": ("missing", "mine is gated: set HF_TOKEN"),
         "hub, mine": ("missing", f"{REPO}: the hub wants a token"),
         "data, mr": ("missing", "data.path: no folder /nowhere/mr; local data lies in"),
+        "teacher": ("missing", "https://api.openai.com/v1 wants a key; set OPENAI_API_KEY"),
+        "judge": ("missing", "judge.model: /nowhere/model holds no model"),
         "apptainer": ("warning", "not here"),
         "slurm": ("warning", "not here"),
         "gpu": ("missing", "nvidia-smi sees none here, and models of this run say device: cuda"),

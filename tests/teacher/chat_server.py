@@ -136,6 +136,7 @@ class ChatServer:
             "garbage": (200, "<html>no JSON</html>", []),
             "no choices": (200, {"id": "x", "choices": []}, []),
             "no message": (200, {"choices": [{"index": 0}]}, []),
+            "filtered": (400, {"error": {"message": "no", "code": "content_filter"}}, []),
             "redirect": (307, {}, [f"Location: {self.location}"]),
         }
         if fault.startswith("status "):  # `status 400 words`

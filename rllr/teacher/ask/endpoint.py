@@ -16,7 +16,7 @@ from typing import Any
 from rllr.config.asking import LanguageModel
 from rllr.errors import RllrError
 from rllr.teacher.ask.reply import TransientError, check_status, error_fields, read_answer
-from rllr.teacher.ask.request import Answer
+from rllr.teacher.ask.request import FILTERED, Answer
 
 OFFICIAL = "https://api.openai.com/"
 # Servers differ in the name of the limit, and some know no seed. None: left out.
@@ -61,6 +61,8 @@ class Endpoint:
         error = {k: self._scrubbed(v) for k, v in error_fields(data or response.text).items()}
         if response.status_code in (400, 422) and self._adapts(error, before):
             raise TransientError(f"refused: {error['message']}", charged=False)
+        if response.status_code == 400 and error.get("code") == FILTERED:
+            return Answer("", 0, 0, FILTERED)  # this request alone is refused, for good
         headers = {name: self._scrubbed(value) for name, value in response.headers.items()}
         check_status(response.status_code, headers, error, self.where, self.settings.key)
         if data is None:

@@ -15,6 +15,10 @@ BYTES_PER_TOKEN = 4
 TEMPLATE_TOKENS = 32
 
 
+# The finish_reason of an answer that was withheld; some servers say so by a refusal instead.
+FILTERED = "content_filter"
+
+
 @dataclass(frozen=True)
 class Request:
     """One question to a model. Two requests that differ in `seed` alone are asked separately."""

@@ -127,6 +127,19 @@ def test_nobody_there(asking: MakeProject) -> None:
         make_asker(asking(gone, retries=1), "teacher").answers(some_requests(2))
 
 
+def test_a_prompt_that_the_server_will_not_answer_costs_that_answer_alone(
+    asking: MakeProject,
+) -> None:
+    def third(body: dict[str, Any], _: int) -> str | None:
+        return "filtered" if body["messages"][0]["content"].endswith("x2") else None
+
+    with ChatServer(fault=third) as server:
+        answers = make_asker(asking(server.endpoint), "teacher").answers(some_requests(4))
+        reasons = [answer.finish_reason for answer in answers]
+        assert reasons == ["stop", "stop", "content_filter", "stop"] and answers[2].text == ""
+        assert len(server.log) == 4
+
+
 @pytest.mark.parametrize(
     "kind, wanted",
     [

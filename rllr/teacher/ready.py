@@ -1,0 +1,31 @@
+"""Whether teacher and judge can be asked: what `check` and `doctor` find before a run does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rllr.config.load import Project
+from rllr.errors import RllrError
+from rllr.teacher.ask.endpoint import read_key
+from rllr.teacher.ask.local import LocalCompleter
+
+
+def asked(project: Project) -> Iterator[tuple[str, str | None, str]]:
+    """(who, fault, name) of each language model that the run asks; the fault None if all is well.
+
+    Looks for a key or a folder; nothing is sent.
+    """
+    for who in ("teacher", "judge"):
+        settings = getattr(project.config, who)
+        if not settings.asks:
+            continue
+        fault = None
+        try:
+            if settings.backend == "openai":
+                read_key(settings, who)
+            else:
+                LocalCompleter(settings, who, threads=1)
+        except RllrError as error:
+            fault = str(error).removeprefix(f"{who}: ")
+        place = f" at {settings.endpoint}" if settings.backend == "openai" else ""
+        yield who, fault, f"{settings.model}{place}"
