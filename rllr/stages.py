@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def data(project: Project, task: str) -> None:
     """Make one task's splits."""
     from rllr.data.prepare import check_source, prepare
-    from rllr.data.source import source_files
+    from rllr.data.sources import source_files
 
     check_source(project, task)
     folder = Layout(project).data(task)
@@ -137,7 +137,7 @@ def judge(job: Job, start: str) -> None:
     """Rank sampled responses into rationale-sensitive pairs."""
     from rllr.data.pairs import write_rationale_pairs
     from rllr.data.released import released_files
-    from rllr.teacher.base import make_judges
+    from rllr.teacher.choose import make_judges
 
     settings = slices.judge(job.project, job.unit)
     inputs = [job.samples(start) / SAMPLES]

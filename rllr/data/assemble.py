@@ -18,7 +18,8 @@ from rllr.config.schema import SPLITS, ClassLabels
 from rllr.data import overlap
 from rllr.data.index import Index, read_part
 from rllr.data.overlap import Cleaned, Selection
-from rllr.data.source import PARTS, Source, has_parts, source_of
+from rllr.data.source import PARTS, Source
+from rllr.data.sources import has_parts, source_of
 from rllr.data.splits import carve, limited, split_train
 from rllr.files import atomic
 from rllr.layout import related_tasks

@@ -10,7 +10,7 @@ from rllr.config.data import GeneratedData, HubData, ReleaseData
 from rllr.config.load import Project
 from rllr.config.schema import SPLITS
 from rllr.data.examples import Example
-from rllr.data.source import has_parts
+from rllr.data.sources import has_parts
 from rllr.files import sha256, write_jsonl
 from rllr.models.progress import Say
 from rllr.tasks.labels import label_text

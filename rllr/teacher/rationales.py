@@ -16,7 +16,8 @@ from rllr.data.examples import Example, read_examples
 from rllr.errors import RllrError
 from rllr.files import write_jsonl
 from rllr.tasks.labels import Label, sampled_wrong_labels
-from rllr.teacher.base import Ask, make_teacher
+from rllr.teacher.base import Ask
+from rllr.teacher.choose import make_teacher
 
 # Only pairs need wrong-label rationales: the reward models' split and the held-out one.
 WITH_WRONG = {"sft": False, "rm": True, "validation": True}

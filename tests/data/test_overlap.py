@@ -11,7 +11,7 @@ from tiny_project import TinyRun
 
 from rllr import slices
 from rllr.config.load import Project, load
-from rllr.data.source import source_files
+from rllr.data.sources import source_files
 from rllr.errors import RllrError
 
 

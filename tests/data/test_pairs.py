@@ -13,7 +13,8 @@ from rllr.files import read_json, read_jsonl, write_jsonl
 from rllr.job import Job
 from rllr.layout import MANIFEST
 from rllr.tasks.response import format_response, parse_response
-from rllr.teacher.base import Judge, make_judges
+from rllr.teacher.base import Judge
+from rllr.teacher.choose import make_judges
 
 SPLIT_OF = {"train": "rm", "heldout": "validation"}
 

@@ -16,7 +16,8 @@ from rllr.layout import MANIFEST
 from rllr.teacher.ask.asker import make_asker
 from rllr.teacher.ask.request import Answer
 from rllr.teacher.asked_judge import AskedJudge, read_verdict
-from rllr.teacher.base import Comparison, make_judges
+from rllr.teacher.base import Comparison
+from rllr.teacher.choose import make_judges
 
 EXAMPLE = {"id": "1", "text": "A bright film"}
 

@@ -15,7 +15,8 @@ from rllr.files import read_json, read_jsonl
 from rllr.layout import MANIFEST
 from rllr.tasks.labels import wrong_labels
 from rllr.tasks.question import input_text
-from rllr.teacher.base import Ask, make_teacher
+from rllr.teacher.base import Ask
+from rllr.teacher.choose import make_teacher
 from rllr.teacher.judge import QUOTED
 from rllr.teacher.lexical import NOTHING, LexicalTeacher
 from rllr.teacher.lexicon import Lexicon, words_of
