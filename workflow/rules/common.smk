@@ -29,7 +29,7 @@ os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.tcache_max=0")
 
 from rllr import slices
 from rllr.config.load import load
-from rllr.data import source
+from rllr.data import sources
 from rllr.errors import RllrError
 from rllr.files import digest, write_json
 from rllr.job import Job, gold_pairs
@@ -181,7 +181,7 @@ def base_data(wildcards):
 
 def source_files(wildcards):
     """The user's own files, those that are there: the stage itself names a missing one."""
-    return source.source_files(PROJECT, wildcards.task)
+    return sources.source_files(PROJECT, wildcards.task)
 
 
 def baseline_data(wildcards):
