@@ -194,4 +194,5 @@ def teacher_slice(project: Project) -> dict[str, object]:
     """What rationales depend on besides their examples."""
     teacher = project.config.teacher
     prompts = [teacher.prompt, teacher.wrong_prompt] if teacher.asks else []
-    return {"teacher": teacher.seen(), "prompts": [project.prompts[name] for name in prompts]}
+    settings = teacher.seen() if teacher.asks else teacher.model_dump(include={"backend", "seed"})
+    return {"teacher": settings, "prompts": [project.prompts[name] for name in prompts]}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rllr.config.asking import JudgeConfig, TeacherConfig
 from rllr.config.load import Project
 from rllr.config.schema import ScoreLabels
 from rllr.layout import base_slice, data_slice, related_tasks, teacher_slice
@@ -33,7 +34,7 @@ def rationales(project: Project, task: str) -> Slice:
     return {
         **teacher_slice(project),
         "wrong_labels": wrong,
-        "task": _task(project, task, {"input", "labels"}),
+        "task": _task(project, task, _shown(project.config.teacher)),
     }
 
 
@@ -72,10 +73,11 @@ def sample(project: Project, model: str, unit: str) -> Slice:
 
 def judge(project: Project, unit: str) -> Slice:
     """Judging of sampled responses."""
-    tasks = {task: _task(project, task, {"input", "labels"}) for task in project.unit_tasks(unit)}
     judge = project.config.judge
+    shown = _shown(judge)
+    tasks = {task: _task(project, task, shown) for task in project.unit_tasks(unit)}
     return {
-        "judge": judge.seen(),
+        "judge": judge.seen() if judge.asks else {"backend": judge.backend},
         "prompt": project.prompts.get(judge.prompt) if judge.asks else None,
         "pairs_per_prompt": project.config.pairs.pairs_per_prompt,
         "tasks": tasks,
@@ -136,6 +138,11 @@ def grid(project: Project) -> Slice:
     facts = {"run": config.run, "seeds": config.seeds, "scope": config.scope}
     generated = any(project.data(task).source == "generated" for task in project.data_tasks)
     return {**facts, **named, **methods, "generated": generated, "paper": False}
+
+
+def _shown(asked: TeacherConfig | JudgeConfig) -> set[str]:
+    """What of a task a teacher or a judge sees: a language model its instruction too."""
+    return TEXT if asked.asks else {"input", "labels"}
 
 
 def _task(project: Project, task: str, keys: set[str]) -> Slice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,29 @@ def test_settings_that_no_result_shows_do_not_make_anything_anew() -> None:
     other = of(teacher={**ASKED, "model": "other"})
     assert slices.rationales(slow, "mr") == slices.rationales(fast, "mr")
     assert slices.rationales(slow, "mr") != slices.rationales(other, "mr")
+
+
+def test_settings_of_a_language_model_that_is_not_asked_change_nothing() -> None:
+    plain, other = of(), of(teacher={"temperature": 1.0}, judge={"both_ways": 1.0})
+    assert slices.rationales(plain, "mr") == slices.rationales(other, "mr")
+    assert slices.judge(plain, "mixture") == slices.judge(other, "mixture")
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_an_instruction_is_part_of_what_a_language_model_is_asked(
+    tmp_path: Path, asked: bool
+) -> None:
+    model = {"teacher": ASKED, "judge": ASKED} if asked else {}
+    raw = {"extends": "tiny", "tasks": ["mr"], **model}
+    text = (CONFIG_DIR / "tasks/mr.yaml").read_text()
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/mr.yaml").write_text(
+        re.sub("(?m)^instruction: .*", "instruction: Hm?", text)
+    )
+    before, after = load(raw), load(raw, tmp_path)
+    assert before.tasks["mr"].instruction != after.tasks["mr"].instruction
+    assert (slices.rationales(before, "mr") != slices.rationales(after, "mr")) is asked
+    assert (slices.judge(before, "mixture") != slices.judge(after, "mixture")) is asked
 
 
 def test_a_changed_prompt_makes_rationales_anew(tmp_path: Path) -> None:
