@@ -1,7 +1,7 @@
 """The command line: `python -m rllr STAGE …`. Thin: it parses, loads the config and calls.
 
-Exit status: 0 done, 2 a mistake that the user can mend (one message on stderr), 75 a training stage
-that was asked to stop, saved its state and goes on when it is run again, 1 anything else.
+Exit status: 0 done, 2 a mistake that the user can mend (one message on stderr), 75 a stage that
+was asked to stop, saved its state and goes on when it is run again, 1 anything else.
 """
 
 from __future__ import annotations

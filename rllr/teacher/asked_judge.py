@@ -17,12 +17,14 @@ from rllr.config.load import Project
 from rllr.files import digest
 from rllr.tasks.response import MARK
 from rllr.teacher.ask.asker import Asker
-from rllr.teacher.ask.request import Answer, Request
+from rllr.teacher.ask.request import CUT, Answer, Request
 from rllr.teacher.asked import request_seed
 from rllr.teacher.base import Comparison
 from rllr.teacher.prompts import judge_prompt, question_values
 
-VERDICT = re.compile(r"\W*(?:response\s+)?(1|2|tie)\b", re.IGNORECASE)
+# What may stand around a verdict: spaces, markup, closing punctuation.
+AROUND = r"""[\s*_`"'\u2018-\u201d()\[\]{}<>.:!#]*"""
+VERDICT = re.compile(rf"{AROUND}(?:response\s+)?(1|2|tie){AROUND}")
 VERDICTS = {"1": 1, "2": -1, "tie": 0}
 
 
@@ -106,10 +108,13 @@ class AskedJudge:
 def read_verdict(answer: Answer) -> int | None:
     """1 for the response shown first, -1 for the second, 0 for neither; None if unreadable.
 
-    It stands after the last answer mark, or is all that there is.
+    It is all that stands after the last answer mark, or all that there is: read from the middle of
+    a sentence ("1 is weaker than 2") it would follow which response is named first.
     """
-    match = VERDICT.match(answer.text.rpartition(MARK)[2].strip())
-    return VERDICTS[match.group(1).casefold()] if match else None
+    if answer.finish_reason == CUT:
+        return None
+    match = VERDICT.fullmatch(answer.text.casefold().rpartition(MARK.casefold())[2])
+    return VERDICTS[match.group(1)] if match else None
 
 
 def _turned(verdict: int | None, swapped: bool) -> int | None:

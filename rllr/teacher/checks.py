@@ -18,7 +18,7 @@ from rllr.config.schema import TaskConfig
 from rllr.tasks.labels import Label, label_text
 from rllr.tasks.question import input_text
 from rllr.tasks.response import MARK, parse_response
-from rllr.teacher.ask.request import FILTERED, Answer
+from rllr.teacher.ask.request import CUT, FILTERED, Answer
 from rllr.teacher.language import is_english
 from rllr.teacher.lexicon import words_of
 
@@ -40,7 +40,6 @@ LEAKS = (
 )
 # So many words in a row that a prompt has too are quoted from it.
 QUOTED_WORDS = 6
-CUT = "length"
 LEAD = re.compile(r"^\W*(?:rationale|explanation|reasoning|reason)\W*:\W*", re.IGNORECASE)
 
 

@@ -54,6 +54,7 @@ class ChatServer:
     fault: Fault = no_fault
     answer: Callable[[dict[str, Any]], str] | None = None
     usage: bool = True
+    tokens: tuple[int, int] = (100, 20)
     delay: float = 0.0
     location: str = ""
     log: list[dict[str, Any]] = field(default_factory=list)
@@ -142,6 +143,9 @@ class ChatServer:
         if fault.startswith("status "):  # `status 400 words`
             _, number, words = fault.split(" ", 2)
             found[fault] = (int(number), {"error": {"message": words}}, [])
+        if fault.startswith("body "):  # `body 400 {"code": 1}`: this and nothing else
+            _, number, words = fault.split(" ", 2)
+            found[fault] = (int(number), words, [])
         status, value, headers = found.get(fault) or (200, self._completion(body, fault), [])
         text = value if isinstance(value, str) else json.dumps(value)
         return status, text.encode(), headers
@@ -158,5 +162,6 @@ class ChatServer:
         reason = "length" if fault == "cut" else "stop"
         found: dict[str, Any] = {"choices": [{"message": message, "finish_reason": reason}]}
         if self.usage:
-            found["usage"] = {"prompt_tokens": 100, "completion_tokens": 20}
+            names = ("prompt_tokens", "completion_tokens")
+            found["usage"] = dict(zip(names, self.tokens, strict=True))
         return found

@@ -44,11 +44,23 @@ def comparisons(count: int) -> list[Comparison]:
         ("answer 1 or 2", None),
         ("Answer: 12", None),
         ("Answer: Response 1", 1),
+        ("ANSWER: 2", -1),
+        ('**Answer:** "tie"', 0),
+        ("1.", 1),
         ("", None),
+        ("Response 1 is weaker than Response 2, which quotes the text.", None),
+        ("1 and 2 are equally good", None),
+        ("Answer: 1/2", None),
+        ("Answer: 1 is worse than 2", None),
+        ("Answer: -1", None),
     ],
 )
 def test_reading_a_verdict(text: str, wanted: int | None) -> None:
     assert read_verdict(Answer(text, 1, 1, "stop")) == wanted
+
+
+def test_a_verdict_that_was_cut_is_none() -> None:
+    assert read_verdict(Answer("<think>Answer: 1", 1, 1, "length")) is None
 
 
 @pytest.mark.parametrize("both_ways", [0.0, 1.0])

@@ -6,6 +6,7 @@ RLLR_ASKED=10000 makes the slow test as long as that (make test-slow: 1000).
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from tiny_project import TinyRun
 from rllr import stages
 from rllr.config.load import CONFIG_DIR
 from rllr.files import digest, read_json, write_json
+from rllr.interruption import EXIT_STATUS
 from rllr.layout import MANIFEST
 from rllr.teacher.ask.store import Store
 
@@ -51,6 +53,23 @@ def kill_at(process: subprocess.Popen[bytes], server: ChatServer, requests: int)
         time.sleep(0.001)
     process.kill()
     process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_waits_for_what_is_under_way(
+    run: TinyRun, tmp_path: Path, number: signal.Signals
+) -> None:
+    with ChatServer(delay=0.3) as server:
+        asking = stage_of(run, server, 60, tmp_path / "answers")
+        stages.data(asking.project, "mr")
+        process = start(asking, tmp_path / "config.json")
+        while len(server.log) < 12:
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.wait() == EXIT_STATUS
+        assert 12 <= len(server.log) < 60
+        store = Store(tmp_path / "answers")
+        assert len(store.known(asked(server))) == len(server.log)
 
 
 def asked(server: ChatServer, since: int = 0) -> list[str]:

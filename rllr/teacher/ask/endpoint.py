@@ -1,8 +1,8 @@
 """One OpenAI-compatible endpoint: sending a request to it, with the key and in its dialect.
 
 The key comes from the environment variable that `key` names and from nowhere else; it is in no
-message, as what a server says is printed without it. Redirects are not followed: the key would go
-to another host.
+message and no answer, as what a server says is read without it. Redirects are not followed: the key
+would go to another host.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import re
+from dataclasses import replace
 from typing import Any
 
 from rllr.config.asking import LanguageModel
@@ -67,7 +68,9 @@ class Endpoint:
         check_status(response.status_code, headers, error, self.where, self.settings.key)
         if data is None:
             raise TransientError("a reply that is no JSON", charged=True)
-        return read_answer(data, prompt)
+        answer = read_answer(data, prompt)
+        reason = answer.finish_reason and self._scrubbed(answer.finish_reason)
+        return replace(answer, text=self._scrubbed(answer.text), finish_reason=reason)
 
     async def _post(self, body: dict[str, Any]) -> Any:
         import httpx2

@@ -2,8 +2,8 @@
 
 What may pass (too many requests, a fault of the server, a time-out, a broken connection, half a
 reply) is sent again, after a random time below an exponentially growing bound ("full jitter",
-Brooker 2015, AWS Architecture Blog) and not before the server wants it. Everything else ends the
-stage, once the requests under way are answered and stored.
+Brooker 2015, AWS Architecture Blog) and not before the server wants it. Everything else, a signal
+too, ends the stage, once the requests under way are answered and stored.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import Any
 
 from rllr.config.asking import LanguageModel
 from rllr.errors import RllrError
+from rllr.interruption import InterruptedStageError
 from rllr.teacher.ask.desk import Desk, SpentError
 from rllr.teacher.ask.endpoint import Endpoint
 from rllr.teacher.ask.reply import TransientError
 from rllr.teacher.ask.request import Pending
+from rllr.teacher.ask.stopping import hearing
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 60.0
@@ -46,7 +48,10 @@ class OpenAiCompleter:
         return str(self.settings.model)
 
     def complete(self, pending: Sequence[Pending], desk: Desk) -> None:
-        """Ask until all is answered and stored; RllrError where that ends early."""
+        """Ask until all is answered and stored.
+
+        Raises RllrError where that ends early, InterruptedStageError where a signal ends it.
+        """
         try:
             asyncio.run(self._complete(pending, desk))
         except SpentError:
@@ -83,9 +88,23 @@ class Crew:
 
     async def work(self) -> None:
         """Answer all; raises what stopped it after everything under way has ended."""
-        await asyncio.gather(*(self._worker() for _ in range(self.size)))
+        with hearing(self._interrupted):
+            await asyncio.gather(*(self._worker() for _ in range(self.size)))
         if self.failure:
             raise self.failure
+
+    def _interrupted(self, name: str) -> None:
+        progress = self.desk.progress
+        progress.say(
+            f"{progress.who}: {name}; {self.in_flight} requests under way are awaited (at most "
+            f"{self.settings.timeout:g} s), then it ends; a second signal ends it at once"
+        )
+        self._stop(InterruptedStageError("what was under way", f"signal {name}"))
+
+    def _stop(self, failure: Exception) -> None:
+        """Send nothing more; the first failure is the one that is raised."""
+        self.failure = self.failure or failure
+        self.stopped.set()
 
     async def _worker(self) -> None:
         for one in self.pile:
@@ -93,9 +112,8 @@ class Crew:
                 await self._until_answered(one)
             except StoppedError:
                 return
-            except (RllrError, SpentError) as error:
-                self.failure = self.failure or error
-                self.stopped.set()
+            except Exception as error:  # else it would cancel what others have paid for
+                self._stop(error)
                 return
 
     async def _until_answered(self, one: Pending) -> None:

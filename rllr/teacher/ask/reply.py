@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from rllr.errors import RllrError
 from rllr.teacher.ask.request import Answer, estimated_tokens
 
 AGAIN = (408, 425, 429)
+# Time-outs before or behind a gateway (524 is Cloudflare's): the model may have answered.
+TIMED_OUT = (408, 502, 504, 524)
 LONGEST_WAIT = 3600.0
 WORDS = 300
 
@@ -42,28 +45,32 @@ def read_answer(data: Any, prompt: str) -> Answer:
         raise TransientError("a reply whose answer is no text", charged=True)
     # A lone surrogate, as "\ud800" in JSON makes one, can be written to no file.
     text = (text or "").encode("utf-8", "replace").decode()
-    usage = _usage(data.get("usage"))
+    usage = _usage(data.get("usage"), text)
     tokens = usage or (estimated_tokens(prompt), estimated_tokens(text))
     return Answer(text, *tokens, str(reason) if reason else None, reported=usage is not None)
 
 
-def _usage(value: Any) -> tuple[int, int] | None:
+def _usage(value: Any, text: str) -> tuple[int, int] | None:
+    """The tokens of prompt and answer that a server reports; None where that cannot be true."""
     if not isinstance(value, dict):
         return None
-    counts = [value.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    if not all(type(count) is int and 0 <= count < 1 << 40 for count in counts):
+    prompt, answer = (value.get(name) for name in ("prompt_tokens", "completion_tokens"))
+    if not all(type(count) is int and 0 <= count < 1 << 40 for count in (prompt, answer)):
         return None
-    return counts[0], counts[1]  # type: ignore[return-value]
+    return (prompt, answer) if prompt and (answer or not text) else None
 
 
 def error_fields(data: Any) -> dict[str, str]:
-    """`message`, `param` and `code` of an error, in any of the shapes that servers give it."""
+    """`message`, and perhaps `param` and `code`, of an error in any shape that servers give it.
+
+    Where nothing is named as a message, it is all that the server says.
+    """
     found = data.get("error", data) if isinstance(data, dict) else data
     if not isinstance(found, dict):
-        return {"message": str(found) if isinstance(found, str) else ""}
-    message = found.get("message") or found.get("detail") or ""
-    fields = {"message": message, "param": found.get("param"), "code": found.get("code")}
-    return {name: str(value) for name, value in fields.items() if value}
+        return {"message": found if isinstance(found, str) else ""}
+    message = found.get("message") or found.get("detail") or (json.dumps(found) if found else "")
+    named = {name: str(found[name]) for name in ("param", "code") if found.get(name)}
+    return {"message": str(message), **named}
 
 
 def check_status(
@@ -79,7 +86,8 @@ def check_status(
     if (status in AGAIN or status >= 500) and error.get("code") != "insufficient_quota":
         after = retry_after(headers.get("retry-after"))
         wait = f" (wait {after:.0f} s)" if after else ""
-        raise TransientError(f"status {status}{_said(error)}{wait}", charged=False, after=after)
+        reason = f"status {status}{_said(error)}{wait}"
+        raise TransientError(reason, charged=status in TIMED_OUT, after=after)
     raise RllrError(f"{where}: {_refusal(status, headers, error, key)}")
 
 

@@ -17,6 +17,8 @@ TEMPLATE_TOKENS = 32
 
 # The finish_reason of an answer that was withheld; some servers say so by a refusal instead.
 FILTERED = "content_filter"
+# The one of an answer that was cut at max_new_tokens.
+CUT = "length"
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from chat_server import ChatServer, Fault, MakeProject
 
 from rllr.errors import RllrError
 from rllr.files import digest
+from rllr.teacher.ask import endpoint
 from rllr.teacher.ask.asker import make_asker
-from rllr.teacher.ask.reply import retry_after
-from rllr.teacher.ask.request import Request
+from rllr.teacher.ask.reply import read_answer, retry_after
+from rllr.teacher.ask.request import Request, token_bound
 
 KEY = "sk-test-0123456789abcdef"
 
@@ -28,6 +29,10 @@ def first_time(*kinds: str) -> Fault:
 
 def always(kind: str) -> Fault:
     return lambda body, before: kind
+
+
+def bound(request: Request) -> int:
+    return token_bound(request.prompt, 200)
 
 
 def test_every_request_gets_its_own_answer_and_is_sent_once(asking: MakeProject) -> None:
@@ -156,6 +161,43 @@ def test_refusals_end_at_once_with_what_to_do(asking: MakeProject, kind: str, wa
         assert len(server.log) == 1
 
 
+BODIES = ('{"code": 1, "msg": "x"}', '{"error": {}}', '{"error": {"code": 7}}', "null", "[1]", "")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429, 500, 503])
+def test_an_error_without_a_message_is_one_message(asking: MakeProject, status: int) -> None:
+    for body in BODIES:
+        with ChatServer(fault=always(f"body {status} {body}")) as server:
+            asker = make_asker(asking(server.endpoint, retries=0, concurrency=2), "teacher")
+            with pytest.raises(RllrError, match=rf"status {status}"):
+                asker.answers(some_requests(2))
+
+
+def test_what_the_server_says_is_quoted_whatever_it_is_called(asking: MakeProject) -> None:
+    with ChatServer(fault=always('body 400 {"code": 1, "msg": "no room"}')) as server:
+        asker = make_asker(asking(server.endpoint), "teacher")
+        with pytest.raises(RllrError, match="no room"):
+            asker.answers(some_requests(1))
+
+
+def test_a_fault_of_the_program_loses_nothing_that_was_under_way(
+    asking: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(data: Any, prompt: str) -> Any:
+        if "x3" in prompt:
+            raise ZeroDivisionError
+        return read_answer(data, prompt)
+
+    monkeypatch.setattr(endpoint, "read_answer", broken)
+    with ChatServer(delay=0.05) as server:
+        asker = make_asker(asking(server.endpoint, concurrency=8), "teacher")
+        with pytest.raises(ZeroDivisionError):
+            asker.answers(some_requests(8))
+        monkeypatch.undo()
+        assert len(asker.answers(some_requests(8))) == 8
+        assert len(server.log) == 9
+
+
 def test_what_was_under_way_at_a_refusal_is_kept(asking: MakeProject) -> None:
     def refuse_the_last(body: dict[str, Any], before: int) -> str | None:
         return "status 400 no" if "x7" in body["messages"][0]["content"] and not before else None
@@ -199,6 +241,39 @@ def test_missing_usage_is_estimated_and_said(asking: MakeProject) -> None:
         assert facts["spent"]["tokens"] > 200 + facts["prompt_tokens"]
 
 
+@pytest.mark.parametrize("tokens", [(0, 0), (0, 20), (100, 0)])
+def test_a_usage_of_nothing_is_not_believed(asking: MakeProject, tokens: tuple[int, int]) -> None:
+    with ChatServer(tokens=tokens) as server:
+        asker = make_asker(asking(server.endpoint, max_tokens=1000), "teacher")
+        with pytest.raises(RllrError, match="budget"):
+            asker.answers(some_requests(20))
+        assert len(server.log) == 1000 // bound(some_requests(1)[0]) == 3
+
+
+@pytest.mark.parametrize("status, charged", [(502, True), (504, True), (408, True), (503, False)])
+def test_a_gateway_that_gave_up_may_have_cost_all_that_it_could(
+    asking: MakeProject, status: int, charged: bool
+) -> None:
+    with ChatServer(fault=always(f"status {status} late")) as server:
+        asker = make_asker(asking(server.endpoint, retries=0), "teacher")
+        with pytest.raises(RllrError, match=f"status {status}"):
+            asker.answers(some_requests(1))
+        wanted = bound(some_requests(1)[0]) if charged else 0
+        assert asker.facts()["spent"] == {"requests": 1, "tokens": wanted}
+
+
+def test_a_server_that_counts_more_than_can_be_ends_it_as_soon_as_it_is_known(
+    asking: MakeProject,
+) -> None:
+    with ChatServer(tokens=(5000, 20)) as server:
+        settings = {"max_tokens": 6000, "concurrency": 4}
+        asker = make_asker(asking(server.endpoint, **settings), "teacher")
+        with pytest.raises(RllrError, match=r"Raise teacher.max_tokens \(6000\)"):
+            asker.answers(some_requests(50))
+        # Only what was under way when the first answer came goes beyond.
+        assert len(server.log) <= 5
+
+
 # --- the key -------------------------------------------------------------------------------------
 
 
@@ -233,6 +308,17 @@ def test_a_server_that_repeats_the_key_is_not_quoted_with_it(
         with pytest.raises(RllrError, match=r"your key \*\*\* is odd") as error:
             asker.answers(some_requests(1))
         assert KEY not in str(error.getrepr(style="long"))
+
+
+def test_an_answer_that_repeats_the_key_is_kept_without_it(
+    asking: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with ChatServer(answer=lambda body: f"Bearer {KEY} said so. Answer: x") as server:
+        asker = make_asker(asking(server.endpoint), "teacher")
+        (answer,) = asker.answers(some_requests(1))
+    assert answer.text == "Bearer *** said so. Answer: x"
+    assert KEY.encode() not in asker.store.path.read_bytes()
 
 
 def test_the_official_endpoint_wants_a_key(asking: MakeProject) -> None:
