@@ -15,6 +15,10 @@ UNSEEN = {
 }
 
 
+# In capitals, as variables mostly are: keys such as `gsk_0aB` would pass for others.
+VARIABLE = r"^[A-Z_][A-Z0-9_]*$"
+
+
 class LanguageModel(Strict):
     """A language model that is asked: behind an OpenAI-compatible endpoint, or in this process."""
 
@@ -27,7 +31,7 @@ class LanguageModel(Strict):
     endpoint: str = "https://api.openai.com/v1"
     key: str = Field(
         "OPENAI_API_KEY",
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        pattern=VARIABLE,
         description="the environment variable that holds the key; never the key",
     )
     concurrency: Positive = Field(8, description="requests at a time")
@@ -49,6 +53,17 @@ class LanguageModel(Strict):
     def asks(self) -> bool:
         """Whether a language model is asked at all."""
         return self.backend in ("openai", "local")
+
+    @field_validator("key", mode="before")
+    @classmethod
+    def _no_key(cls, value: Any) -> Any:
+        """Before anything else sees it: it may be the key, which no message must show."""
+        if not isinstance(value, str) or not re.fullmatch(VARIABLE, value):
+            raise ValueError(
+                "names the environment variable that holds the key, in capitals (A-Z, 0-9, _); "
+                "the key itself stands in no file"
+            )
+        return value
 
     @field_validator("endpoint")
     @classmethod

@@ -19,7 +19,8 @@ def validate(schema: type[S], data: Any, where: str) -> S:
         return schema.model_validate(data)
     except ValidationError as error:
         lines = [_explain(schema, item) for item in error.errors()]
-        raise RllrError(f"{where}: " + "; ".join(lines)) from error
+    # Outside of the handler: pydantic's own message quotes every value, a pasted key too.
+    raise RllrError(f"{where}: " + "; ".join(lines))
 
 
 def _explain(schema: type[Strict], item: Any) -> str:

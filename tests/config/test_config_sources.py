@@ -64,6 +64,14 @@ def test_mistakes_are_one_message(changes: dict[str, Any], message: str) -> None
         of(**changes)
 
 
+@pytest.mark.parametrize("key", ["sk-0aB1", "gsk_0aB1", "hf_0aB1", ["sk-0aB1"]])
+def test_a_key_in_place_of_its_variable_is_not_shown(key: Any) -> None:
+    for who in ("teacher", "judge"):
+        with pytest.raises(RllrError, match=rf"{who}.key: names the environment") as error:
+            of(**{who: {**ASKED, "key": key}})
+        assert "0aB1" not in str(error.getrepr(style="short"))
+
+
 def test_hub_data_need_a_tasks_section(tmp_path: Path) -> None:
     text = (CONFIG_DIR / "tasks/mr.yaml").read_text().partition("hub:")[0]
     (tmp_path / "tasks").mkdir()

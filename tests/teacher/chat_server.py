@@ -133,6 +133,7 @@ class ChatServer:
         found: dict[str, tuple[int, Any, list[str]]] = {
             "429": (429, {"error": {"message": "slow down"}}, ["Retry-After: 0.2"]),
             "429-date": (429, {}, [f"Retry-After: {formatdate(time() + 1, usegmt=True)}"]),
+            "429-long": (429, {"error": {"message": "slow down"}}, ["Retry-After: 0.9"]),
             "500": (500, "oh no", []),
             "garbage": (200, "<html>no JSON</html>", []),
             "no choices": (200, {"id": "x", "choices": []}, []),

@@ -47,7 +47,6 @@ class Asker:
         if unique:
             self._complete(missing, len(known), len(unique))
             known |= self.store.known([one.key for one in missing])
-        self.counts["cached"] += len(unique) - len(missing)
         self._count([known[key] for key in unique])
         return [known[one.key] for one in wanted]
 
@@ -65,7 +64,9 @@ class Asker:
                 self.completer.complete(missing, desk)
         finally:
             progress.line()
-            self.counts.update(requests=progress.requests, failed=progress.retries)
+            self.counts.update(
+                cached=progress.cached, requests=progress.requests, failed=progress.retries
+            )
 
     def _count(self, answers: list[Answer]) -> None:
         for answer in answers:

@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from typing import Any
 
 from rllr.teacher.ask.account import Account, Spent
 from rllr.teacher.ask.progress import Progress
 from rllr.teacher.ask.request import Answer, Pending
-from rllr.teacher.ask.store import Store, Work, keep_answer
+from rllr.teacher.ask.store import Store, Work, has_answer, keep_answer
 
 
 class SpentError(Exception):
     """The budget has no room for a request."""
+
+
+class Payment(Enum):
+    """What became of a request that is about to be sent."""
+
+    PAID = "it may be sent"
+    KNOWN = "another job has stored its answer meanwhile"
+    NO_ROOM = "the budget has no room for it"
 
 
 @dataclass
@@ -50,12 +59,19 @@ class Desk:
         for _, answer in answers:
             self.progress.answered(answer)
 
-    async def pay(self, one: Pending) -> bool:
-        """Pay for a request that is about to be sent; False where the budget has no room."""
-        paid = await self._commit(partial(self.account.reserve, bound=one.bound))
-        if paid:
+    async def pay(self, one: Pending) -> Payment:
+        """Pay for a request that is about to be sent, unless its answer is there by now."""
+        payment: Payment = await self._commit(partial(self._pay, one))
+        if payment is Payment.PAID:
             self.progress.sent(1)
-        return bool(paid)
+        if payment is Payment.KNOWN:
+            self.progress.found()
+        return payment
+
+    def _pay(self, one: Pending, db: Any) -> Payment:
+        if has_answer(db, one.key):
+            return Payment.KNOWN
+        return Payment.PAID if self.account.reserve(db, one.bound) else Payment.NO_ROOM
 
     async def charge(self, one: Pending, tokens: int, reason: str) -> None:
         """A request failed for a reason, and may have cost so many tokens."""

@@ -9,6 +9,7 @@ too, ends the stage, once the requests under way are answered and stored.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from rllr.config.asking import LanguageModel
 from rllr.errors import RllrError
 from rllr.interruption import InterruptedStageError
-from rllr.teacher.ask.desk import Desk, SpentError
+from rllr.teacher.ask.desk import Desk, Payment, SpentError
 from rllr.teacher.ask.endpoint import Endpoint
 from rllr.teacher.ask.reply import TransientError
 from rllr.teacher.ask.request import Pending
@@ -24,6 +25,7 @@ from rllr.teacher.ask.stopping import hearing
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 60.0
+TICK = 1.0
 
 
 class StoppedError(Exception):
@@ -78,7 +80,8 @@ class Crew:
         self.endpoint, self.desk = endpoint, desk
         self.settings = endpoint.settings
         self.size = min(self.settings.concurrency, len(pending))
-        self.pile = iter(pending)
+        # In an order of its own, so that two jobs that ask the same seldom ask it at one time.
+        self.pile = iter(random.Random().sample(pending, len(pending)))
         self.stopped = asyncio.Event()
         self.failure: Exception | None = None
         self.in_flight = 0
@@ -88,8 +91,10 @@ class Crew:
 
     async def work(self) -> None:
         """Answer all; raises what stopped it after everything under way has ended."""
+        ticker = asyncio.create_task(self._tick())
         with hearing(self._interrupted):
             await asyncio.gather(*(self._worker() for _ in range(self.size)))
+        ticker.cancel()
         if self.failure:
             raise self.failure
 
@@ -105,6 +110,12 @@ class Crew:
         """Send nothing more; the first failure is the one that is raised."""
         self.failure = self.failure or failure
         self.stopped.set()
+
+    async def _tick(self) -> None:
+        """Waiting is said too: nothing else may happen for long."""
+        while True:
+            await asyncio.sleep(TICK)
+            self.desk.progress.due(self.not_before - time.monotonic())
 
     async def _worker(self) -> None:
         for one in self.pile:
@@ -135,9 +146,10 @@ class Crew:
             ) from None
 
     async def _try(self, one: Pending) -> None:
-        """Pay for a request, send it and store the answer."""
+        """Pay for a request, send it and store the answer, unless there is one by now."""
         await self._pause(self.not_before - time.monotonic())
-        await self._pay(one)
+        if await self._pay(one) is Payment.KNOWN:
+            return
         self.in_flight += 1
         try:
             answer = await self.endpoint.send(one.body, one.prompt)
@@ -156,12 +168,13 @@ class Crew:
                 self.ended += 1
                 self.change.notify_all()
 
-    async def _pay(self, one: Pending) -> None:
+    async def _pay(self, one: Pending) -> Payment:
         """Pay; where there is no room for what a request may cost, wait for what others did."""
         while not self.stopped.is_set():
             ended = self.ended
-            if await self.desk.pay(one):
-                return
+            payment = await self.desk.pay(one)
+            if payment is not Payment.NO_ROOM:
+                return payment
             if not self.in_flight and ended == self.ended:
                 raise SpentError
             async with self.change:

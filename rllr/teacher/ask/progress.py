@@ -39,11 +39,16 @@ class Progress:
         """So many requests were sent, retries among them."""
         self.requests += count
 
+    def found(self) -> None:
+        """An answer need not be asked for: another job has stored it."""
+        self.cached += 1
+        self.due()
+
     def failed(self, reason: str) -> None:
         """A request failed and is sent again, or given up."""
         self.retries += 1
         self.reason = reason
-        self._due()
+        self.due()
 
     def answered(self, answer: Answer) -> None:
         """An answer was stored."""
@@ -51,7 +56,7 @@ class Progress:
         self.estimated += not answer.reported
         self.tokens_in += answer.prompt_tokens
         self.tokens_out += answer.completion_tokens
-        self._due()
+        self.due()
 
     @property
     def cost(self) -> float:
@@ -59,12 +64,13 @@ class Progress:
         prices = self.settings
         return (self.tokens_in * prices.price_in + self.tokens_out * prices.price_out) / 1e6
 
-    def _due(self) -> None:
+    def due(self, rest: float = 0.0) -> None:
+        """Say how far it is if that was not said for a while; `rest` as in `line`."""
         if time.monotonic() - self.said >= SECONDS:
-            self.line()
+            self.line(rest)
 
-    def line(self) -> None:
-        """Say how far it is."""
+    def line(self, rest: float = 0.0) -> None:
+        """Say how far it is, and how many seconds of `rest` the server still wants."""
         self.said = time.monotonic()
         parts = [
             f"{self.who}: {self.cached + self.answers} of {self.total} answers "
@@ -76,6 +82,8 @@ class Progress:
         ]
         if self.settings.price_in or self.settings.price_out:
             parts.append(f"cost {self.cost:.2f}")
+        if rest > 0:
+            parts.append(f"nothing is sent for {rest:.0f} s, as the server wants it")
         self.say(", ".join([*parts, self._left()]))
 
     def _left(self) -> str:

@@ -102,6 +102,11 @@ def keep_answer(db: sqlite3.Connection, key: str, answer: Answer) -> None:
     db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
+def has_answer(db: sqlite3.Connection, key: str) -> bool:
+    """Whether an answer is there."""
+    return db.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone() is not None
+
+
 def _remedy(error: sqlite3.Error) -> str:
     text = str(error)
     if "full" in text:

@@ -10,7 +10,7 @@ from chat_server import ChatServer, Fault, MakeProject
 
 from rllr.errors import RllrError
 from rllr.files import digest
-from rllr.teacher.ask import endpoint
+from rllr.teacher.ask import endpoint, openai, progress
 from rllr.teacher.ask.asker import make_asker
 from rllr.teacher.ask.reply import read_answer, retry_after
 from rllr.teacher.ask.request import Request, token_bound
@@ -106,6 +106,18 @@ def test_retry_after_holds_back_all_workers(asking: MakeProject) -> None:
         make_asker(asking(server.endpoint, concurrency=1), "teacher").answers(some_requests(3))
         assert time.monotonic() - started >= 0.2
         assert len(server.log) == 4
+
+
+def test_a_wait_is_said(
+    asking: MakeProject, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(openai, "TICK", 0.01)
+    monkeypatch.setattr(progress, "SECONDS", 0.05)
+    with ChatServer(fault=first_time("429-long")) as server:
+        make_asker(asking(server.endpoint), "teacher").answers(some_requests(1))
+    lines = capsys.readouterr().out.splitlines()
+    waits = [line for line in lines if "nothing is sent for 1 s, as the server wants it" in line]
+    assert len(waits) > 2 and "(last: status 429: slow down (wait 1 s))" in waits[0]
 
 
 def test_retry_after_as_a_date_and_as_nonsense() -> None:

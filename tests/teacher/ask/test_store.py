@@ -97,13 +97,13 @@ def test_retries_count(asking: MakeProject) -> None:
 
 
 def test_a_budget_of_tokens_is_never_exceeded_nor_left_unused(asking: MakeProject) -> None:
-    bound = token_bound("Question 0", 200)
+    bound = token_bound("Question 10", 200)
     with ChatServer(delay=0.03) as server:
         # There is room for two bounds at a time, and for nine answers of 120 tokens before that.
         limit = 9 * 120 + bound
         asker = make_asker(asking(server.endpoint, max_tokens=limit, concurrency=8), "teacher")
         with pytest.raises(RllrError, match=r"Raise teacher.max_tokens"):
-            asker.answers(some_requests(50))
+            asker.answers(some_requests(60)[10:])
         assert len(server.log) == 10 and server.most_at_once > 1
         assert asker.facts()["spent"] == {"requests": 10, "tokens": 1200}
 
@@ -117,6 +117,39 @@ def test_a_budget_is_of_one_run_and_of_teacher_or_judge(tmp_path: Path) -> None:
     accounts = [Account(run, who, 1) for run in ("a", "b") for who in ("teacher", "judge")]
     assert [granted(account) for account in accounts] == [True] * 4
     assert [granted(account) for account in accounts] == [False] * 4
+
+
+def test_jobs_at_one_time_seldom_ask_the_same(asking: MakeProject, tmp_path: Path) -> None:
+    with ChatServer(delay=0.02) as server:
+        project = asking(server.endpoint, concurrency=2)
+        paths = [tmp_path / f"{number}.json" for number in range(2)]
+        jobs = [ask_in_a_process(project, path, 0, 150) for path in paths]
+        assert [job.wait() for job in jobs] == [0, 0]
+        # One after the other they would ask 150 times, without a look at each other 300 times.
+        assert 150 <= len(server.log) < 190
+        store, account = Store(tmp_path / "answers"), Account(project.config.run, "teacher")
+        (spent,) = store.transact([account.spent])
+        assert (spent.requests, spent.tokens) == (len(server.log), 120 * len(server.log))
+
+
+def test_what_another_job_has_stored_meanwhile_is_not_paid_for(
+    asking: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ChatServer() as server:
+        first, second = (make_asker(asking(server.endpoint), "teacher") for _ in range(2))
+        known = second.store.known
+
+        def others_are_quicker(keys: list[str]) -> dict[str, Answer]:
+            found = known(keys)
+            first.answers(some_requests(5))
+            return found
+
+        monkeypatch.setattr(second.store, "known", others_are_quicker)
+        assert second.answers(some_requests(5)) == first.answers(some_requests(5))
+        assert len(server.log) == 5
+        facts = second.facts()
+        assert (facts["answers"], facts["cached"], facts["requests"]) == (5, 5, 0)
+        assert facts["spent"]["requests"] == 5
 
 
 def test_processes_share_answers_and_one_budget(asking: MakeProject, tmp_path: Path) -> None:
