@@ -193,6 +193,6 @@ def related_tasks(project: Project, task: str) -> list[str]:
 def teacher_slice(project: Project) -> dict[str, object]:
     """What rationales depend on besides their examples."""
     teacher = project.config.teacher
-    prompts = [teacher.prompt, teacher.wrong_prompt] if teacher.asks else []
+    prompts = teacher.prompts if teacher.asks else ()
     settings = teacher.seen() if teacher.asks else teacher.model_dump(include={"backend", "seed"})
     return {"teacher": settings, "prompts": [project.prompts[name] for name in prompts]}

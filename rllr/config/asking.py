@@ -85,12 +85,19 @@ class TeacherConfig(LanguageModel):
 
     backend: Literal["auto", "generated", "lexical", "openai", "local"] = "auto"
     seed: int = 0
-    prompt: str = Field("rationale", description="file prompts/NAME.txt, for the gold label")
-    wrong_prompt: str = Field("wrong_rationale", description="the same, for a wrong label")
+    prompt: str = Field("rationale", description="file prompts/NAME.txt")
+    wrong_prompt: str | None = Field(
+        None, description="another one for wrong labels; null: the same, so that none stands out"
+    )
     attempts: Positive = Field(3, description="at a rationale that is refused; then it is dropped")
     min_words: int = Field(3, ge=0)
     max_words: Positive = 150
     language: Literal["en"] | None = Field("en", description="null: any")
+
+    @property
+    def prompts(self) -> tuple[str, str]:
+        """The prompts for right and for wrong labels, by name."""
+        return self.prompt, self.wrong_prompt or self.prompt
 
     @model_validator(mode="after")
     def _asks_someone(self) -> Self:

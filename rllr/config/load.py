@@ -251,7 +251,7 @@ def _definition(kind: str, schema: type[S], name: str, folders: tuple[Path, ...]
 def _prompt_names(config: RunConfig) -> list[str]:
     """What the run asks language models with."""
     teacher, judge = config.teacher, config.judge
-    names = [teacher.prompt, teacher.wrong_prompt] if teacher.asks else []
+    names = [*dict.fromkeys(teacher.prompts)] if teacher.asks else []
     return [*names, judge.prompt] if judge.asks else names
 
 
@@ -259,10 +259,21 @@ def _prompt(name: str, folders: tuple[Path, ...]) -> str:
     for folder in folders:
         path = folder / "prompts" / f"{name}.txt"
         if path.exists():
-            return path.read_text(encoding="utf-8")
+            return _text(path)
     known = sorted({path.stem for folder in folders for path in (folder / "prompts").glob("*.txt")})
     places = " and ".join(str(folder / "prompts") for folder in folders)
     raise RllrError(f"prompts: there is no {name}.txt{nearest(name, known)}; looked in {places}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RllrError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise RllrError(
+            f"{path}: byte {error.start + 1} is not UTF-8; save the prompt in that encoding"
+        ) from error
 
 
 def _methods(config: RunConfig, folders: tuple[Path, ...]) -> dict[str, MethodConfig]:

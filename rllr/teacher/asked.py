@@ -16,9 +16,9 @@ from rllr.files import digest
 from rllr.teacher.ask.asker import Asker
 from rllr.teacher.ask.request import Answer, Request
 from rllr.teacher.base import Ask
-from rllr.teacher.checks import Checked, check, same_text
+from rllr.teacher.checks import Checked, check, same_text, telling_runs
 from rllr.teacher.lexicon import words_of
-from rllr.teacher.prompts import Prompt, label_values, teacher_prompt
+from rllr.teacher.prompts import label_values, teacher_prompt
 
 SHOWN = 3
 SHOWN_CHARACTERS = 500
@@ -30,10 +30,9 @@ class AskedTeacher:
     def __init__(self, project: Project, task: str, asker: Asker) -> None:
         self.task, self.settings = project.tasks[task], project.config.teacher
         self.asker = asker
-        self.prompts = {
-            True: teacher_prompt(project, self.settings.prompt),
-            False: teacher_prompt(project, self.settings.wrong_prompt),
-        }
+        right, wrong = (teacher_prompt(project, name) for name in self.settings.prompts)
+        self.prompts = {True: right, False: wrong}
+        self.telling = telling_runs(right.own_words, wrong.own_words)
         self.taken: set[str] = set()
         self.refused: Counter[str] = Counter()
         self.shown: dict[str, list[dict[str, Any]]] = {}
@@ -61,17 +60,13 @@ class AskedTeacher:
 
     def _request(self, ask: Ask, attempt: int) -> Request:
         return Request(
-            self._prompt(ask).filled(label_values(self.task, ask.example, ask.label)),
+            self.prompts[ask.gold].filled(label_values(self.task, ask.example, ask.label)),
             request_seed(self.settings.seed, attempt),
         )
 
-    def _prompt(self, ask: Ask) -> Prompt:
-        return self.prompts[ask.gold]
-
     def _accepted(self, ask: Ask, answer: Answer) -> str | None:
         """The rationale of an answer; one that was written before is refused."""
-        words = self._prompt(ask).own_words
-        found = check(answer, self.task, ask.example, ask.label, self.settings, words)
+        found = check(answer, self.task, ask.example, ask.label, self.settings, self.telling)
         if found.rationale is not None and same_text(found.rationale) in self.taken:
             found = Checked(None, "duplicate")
         if found.rationale is None:

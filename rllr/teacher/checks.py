@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from rllr.config.asking import TeacherConfig
@@ -22,7 +21,7 @@ from rllr.teacher.ask.request import CUT, FILTERED, Answer
 from rllr.teacher.language import is_english
 from rllr.teacher.lexicon import words_of
 
-# In lower case; each may stand in an input, but must not come from nowhere.
+# Whole words in lower case; each may stand in an input, but must not come from nowhere.
 LEAKS = (
     # the label was handed over, or is known to be wrong
     *("given label", "given answer", "provided label", "provided answer", "assigned label"),
@@ -34,13 +33,20 @@ LEAKS = (
     *("asked to argue", "asked to justify", "asked to explain", "this prompt"),
     *("the prompt asks", "the prompt says", "the instruction asks", "the instructions say"),
     *("for the sake of argument", "devil's advocate"),
-    # the assistant speaks of itself, or aloud
-    *("as an ai", "language model", "i cannot", "i can't", "i'm sorry", "i apologize", "my task"),
-    *("<think", "</think"),
+    # the assistant speaks of itself
+    *("as an ai assistant", "as an ai model", "as an ai i", "language model"),
+    *("i cannot", "i can't", "i'm sorry", "i apologize", "my task", "i was told", "i was given"),
 )
-# So many words in a row that a prompt has too are quoted from it.
+LEAK = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, LEAKS))})(?!\w)")
+THOUGHT = re.compile(r"</?think")
+# So many words in a row that a prompt has too are quoted from it; fewer tell, where only one of the
+# prompts for right and for wrong labels has them.
 QUOTED_WORDS = 6
+TELLING_WORDS = 3
 LEAD = re.compile(r"^\W*(?:rationale|explanation|reasoning|reason)\W*:\W*", re.IGNORECASE)
+
+# Words in a row, in lower case.
+Runs = frozenset[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -57,9 +63,9 @@ def check(
     example: Mapping[str, Any],
     label: Label,
     settings: TeacherConfig,
-    prompt: str,
+    telling: Runs,
 ) -> Checked:
-    """A rationale from an answer that is to argue for `label`; `prompt` is what asked, unfilled."""
+    """A rationale from an answer that is to argue for `label`; `telling` is of the prompts."""
     parsed = parse_response(task, answer.text)
     rationale = tidy(parsed.rationale)
     about, words = input_text(task, example), words_of(rationale)
@@ -70,7 +76,7 @@ def check(
         "other label": parsed.label is not None and not _same(task, parsed.label, label),
         "too short": len(words) < settings.min_words,
         "too long": len(words) > settings.max_words,
-        "leak": leaks(rationale, about, prompt),
+        "leak": leaks(rationale, about, telling),
         "language": settings.language == "en" and not is_english(rationale, about),
     }
     refused = next((name for name, holds in reasons.items() if holds), None)
@@ -87,24 +93,39 @@ def same_text(rationale: str) -> str:
     return " ".join(words_of(rationale))
 
 
-def leaks(rationale: str, about: str, prompt: str) -> bool:
+def leaks(rationale: str, about: str, telling: Runs) -> bool:
     """Whether a rationale shows that it was asked for, in words that its input does not have."""
-    text, known = (part.casefold().replace("\u2019", "'") for part in (rationale, about))
-    if MARK.casefold() in text or any(leak in text and leak not in known for leak in LEAKS):
+    text, known = (_plain(part) for part in (rationale, about))
+    if MARK.casefold() in text or THOUGHT.search(text):
         return True
-    words = words_of(rationale)
-    runs = {tuple(words[i : i + QUOTED_WORDS]) for i in range(len(words) - QUOTED_WORDS + 1)}
-    return bool(runs & _runs(prompt))
+    if set(LEAK.findall(text)) - set(LEAK.findall(known)):
+        return True
+    return any(
+        (_runs(rationale, size) & telling) - _runs(about, size)
+        for size in (TELLING_WORDS, QUOTED_WORDS)
+    )
 
 
-@lru_cache(maxsize=8)
-def _runs(prompt: str) -> frozenset[tuple[str, ...]]:
-    """Runs of words within the lines of a prompt."""
-    found = set()
-    for line in prompt.splitlines():
-        words = words_of(line)
-        found |= {tuple(words[i : i + QUOTED_WORDS]) for i in range(len(words) - QUOTED_WORDS + 1)}
-    return frozenset(found)
+def telling_runs(right: str, wrong: str) -> Runs:
+    """What a rationale must not repeat of the prompts for right and wrong labels, unfilled.
+
+    It is the same for both: what only wrong rationales were refused for would be missing there.
+    """
+    quoted = _runs(right, QUOTED_WORDS) | _runs(wrong, QUOTED_WORDS)
+    return quoted | (_runs(right, TELLING_WORDS) ^ _runs(wrong, TELLING_WORDS))
+
+
+def _runs(text: str, size: int) -> Runs:
+    """All runs of so many words within the lines of a text."""
+    lines = (words_of(line) for line in text.splitlines())
+    return frozenset(
+        tuple(words[i : i + size]) for words in lines for i in range(len(words) - size + 1)
+    )
+
+
+def _plain(text: str) -> str:
+    """In lower case, with straight apostrophes, single spaces, and no commas."""
+    return " ".join(text.casefold().replace("\u2019", "'").replace(",", " ").split())
 
 
 def _same(task: TaskConfig, found: Label, wanted: Label) -> bool:

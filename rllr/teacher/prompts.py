@@ -52,8 +52,8 @@ def check_prompts(project: Project) -> None:
     """RllrError for the first prompt of the run with a wrong or a missing placeholder."""
     teacher, judge = project.config.teacher, project.config.judge
     if teacher.asks:
-        teacher_prompt(project, teacher.prompt)
-        teacher_prompt(project, teacher.wrong_prompt)
+        for name in teacher.prompts:
+            teacher_prompt(project, name)
     if judge.asks:
         judge_prompt(project, judge.prompt)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from rllr.config.asking import TeacherConfig
 from rllr.config.load import CONFIG_DIR, Project, load
 from rllr.errors import RllrError
 from rllr.teacher.ask.request import Answer
-from rllr.teacher.checks import LEAKS, check, leaks, same_text, tidy
+from rllr.teacher.checks import LEAKS, check, leaks, same_text, telling_runs, tidy
 from rllr.teacher.language import is_english
 from rllr.teacher.prompts import (
     check_prompts,
@@ -24,6 +25,7 @@ from rllr.teacher.prompts import (
 GOOD = 'The words "bright" and "warm" show that the writer liked it.'
 EXAMPLE = {"id": "1", "text": "A bright and warm film", "label": "positive"}
 PROMPT = "Write one to three plain sentences about the text and then stop.\n\n"
+TELLING = telling_runs(PROMPT, PROMPT)
 
 
 def checked(
@@ -32,7 +34,7 @@ def checked(
     settings = TeacherConfig(**how)
     answer = Answer(text, 1, 1, "stop")
     example = EXAMPLE if task == "mr" else {"id": "1", "text_a": "A cat", "text_b": "A dog"}
-    return check(answer, preset.tasks[task], example, label, settings, PROMPT)
+    return check(answer, preset.tasks[task], example, label, settings, TELLING)
 
 
 def test_a_good_one(preset: Project) -> None:
@@ -64,7 +66,7 @@ def test_each_reason_to_refuse(preset: Project, text: str, reason: str) -> None:
 def test_what_was_cut_is_refused_though_it_parses(preset: Project, reason: str, name: str) -> None:
     answer = replace(Answer(f"{GOOD} Answer: positive", 1, 1, "stop"), finish_reason=reason)
     task = preset.tasks["mr"]
-    assert check(answer, task, EXAMPLE, "positive", TeacherConfig(), PROMPT).refused == name
+    assert check(answer, task, EXAMPLE, "positive", TeacherConfig(), TELLING).refused == name
 
 
 def test_bounds_and_language_are_settings(preset: Project) -> None:
@@ -82,8 +84,42 @@ def test_a_score_is_the_same_as_far_as_it_is_written(preset: Project) -> None:
 
 def test_phrases_of_the_input_may_be_quoted() -> None:
     quoted = 'The words "in the wrong answer" show that it is about a quiz.'
-    assert leaks(quoted, "a quiz", "") and not leaks(quoted, "in the Wrong Answer he", "")
+    none = telling_runs("", "")
+    assert leaks(quoted, "a quiz", none) and not leaks(quoted, "in the Wrong Answer he", none)
     assert all(leak == leak.casefold() for leak in LEAKS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The text names Ryanair as an airline, which speaks for business.",
+        '"Mississippi cannot" is what the text says about the state.',
+        "It describes the ship as an aircraft carrier in service.",
+        "It presents the drug as an aid to memory.",
+        "She calls it an untrue label for a sport.",
+        "It is no dummy task that she is given.",
+        "The firm presents itself as an AI startup.",
+    ],
+)
+def test_phrases_are_whole_words(text: str) -> None:
+    assert not leaks(text, "about something else", TELLING)
+
+
+@pytest.mark.parametrize(
+    "text", ["As an AI, I find it good.", "It is so; I\u2019m sorry.", "<thinking> so", "(My task)"]
+)
+def test_phrases_are_found_in_any_dress(text: str) -> None:
+    assert leaks(text, "about something else", TELLING)
+
+
+def test_words_of_one_prompt_alone_give_away_which_it_was() -> None:
+    right = "The solution is \n. Write down how a careful reader gets there."
+    wrong = "Some readers settle on \n. Write down how such a reader gets there."
+    telling = telling_runs(right, wrong)
+    for text in ("Some readers settle on it, as", "Such a reader sees", "A careful reader sees"):
+        assert leaks(f"{text} the words.", "A film", telling)
+        assert not leaks(f"{text} the words.", f"{text} and so on", telling)
+    assert not leaks("Write down how good it is, the solution of all.", "A film", telling)
 
 
 def test_tidy_and_same_text() -> None:
@@ -145,6 +181,23 @@ def test_the_shipped_prompts_hold_what_is_needed() -> None:
     assert text.endswith("<your sentences> Answer: positive")
 
 
+def test_right_and_wrong_labels_are_asked_for_with_one_prompt_unless_named() -> None:
+    project = asking()
+    assert project.config.teacher.prompts == ("rationale", "rationale")
+    raw = {"extends": "tiny", "teacher": {"backend": "local", "model": "m", "prompt": "judge"}}
+    assert load(raw).config.teacher.prompts == ("judge", "judge")
+    raw["teacher"]["wrong_prompt"] = "rationale"  # type: ignore[index]
+    assert set(load(raw).prompts) == {"judge", "rationale"}
+
+
+def test_a_prompt_in_another_encoding_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts/mine.txt").write_bytes("{question} über {label}".encode("latin-1"))
+    raw = {"extends": "tiny", "teacher": {"backend": "local", "model": "m", "prompt": "mine"}}
+    with pytest.raises(RllrError, match=r"prompts/mine\.txt: byte 12 is not UTF-8"):
+        load(raw, tmp_path)
+
+
 def test_braces_in_data_stay_as_they_are() -> None:
     prompt = teacher_prompt(asking(), "rationale")
     example = {**EXAMPLE, "text": "{label} {0} {nothing} {{x}} %s \\1 {"}
@@ -156,7 +209,7 @@ def test_braces_in_data_stay_as_they_are() -> None:
     "name, text, wanted",
     [
         ("rationale", "{question} {label} {mark} {lable}", r"rationale.txt: unknown .*{lable}"),
-        ("wrong_rationale", "{question} {mark}", r"wrong_rationale.txt: placeholder {label} is"),
+        ("rationale", "{question} {mark}", r"rationale.txt: placeholder {label} is missing"),
         ("judge", "{question} {first} {mark}", r"judge.txt: placeholder {second} is missing"),
         ("judge", "{question} {first} {second} {mark} {label}", r"unknown placeholder {label}"),
     ],
