@@ -268,6 +268,7 @@ def _report(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     from rllr.data.local import faults
     from rllr.teacher.prompts import check_prompts
+    from rllr.teacher.ready import asked
 
     project = _project(options)
     check_prompts(project)
@@ -278,6 +279,9 @@ def _check(options: argparse.Namespace) -> None:
         others = f" (the data of {len(found) - 1} more tasks are wrong too)" if found[1:] else ""
         raise RllrError(found[0] + others)
     print(f"{options.config}: fine; run {config.run!r} has {cells} cells")
+    for who, fault, _ in asked(project):
+        if fault:
+            print(f"{who} cannot be asked from here: {fault}")
 
 
 def _plan(options: argparse.Namespace) -> None:

@@ -210,6 +210,24 @@ def test_check_counts_the_cells(run: TinyRun, capsys: pytest.CaptureFixture[str]
     assert f"run 'unit' has {cells} cells" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("key", ["", "sk-0aB1"])
+def test_check_notes_that_a_key_is_not_here(
+    run: TinyRun,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    config = tmp_path / "mine.yaml"
+    teacher = {"backend": "openai", "model": "m"}
+    config.write_text(yaml.safe_dump({"extends": "tiny", "teacher": teacher}))
+    assert main(["check", "--config", str(config)]) == 0
+    said = capsys.readouterr().out
+    assert ("teacher cannot be asked from here" in said) is (not key)
+    assert ("set OPENAI_API_KEY" in said) is (not key) and "sk-" not in said
+
+
 def test_help_and_version() -> None:
     done = rllr("--help")
     assert done.returncode == 0

@@ -90,14 +90,21 @@ def _dropped(asks: list[Ask], rows: Rows) -> dict[str, int]:
 def _require_some(
     task: str, split: str, examples: list[Example], rows: Rows, facts: Mapping[str, Any]
 ) -> None:
-    if examples and not rows:
+    """RllrError where a split has examples, and none of them a rationale for its own label."""
+    if not examples or rows:
+        return
+    if "refused" not in facts:  # no language model: it has what it has
         raise RllrError(
-            f"rationales of {task}: all answers for the {len(examples)} examples of {split} were "
-            f"refused, by reason: {facts.get('refused')}, such as {_first_refused(facts)}; mend "
-            "the prompt (prompts/NAME.txt), or the bounds in `teacher`, or ask another model"
+            f"rationales of {task}: the teacher ({facts['backend']}) has none for the labels of "
+            f"the {len(examples)} examples of {split}; have them written: teacher.backend lexical, "
+            "openai or local"
         )
+    raise RllrError(
+        f"rationales of {task}: all answers for the {len(examples)} examples of {split} were "
+        f"refused, by reason: {facts['refused']}, such as {_first_refused(facts)!r}; mend the "
+        "prompt (prompts/NAME.txt), or the bounds in `teacher`, or ask another model"
+    )
 
 
 def _first_refused(facts: Mapping[str, Any]) -> str:
-    shown = [row for rows in facts.get("refused_examples", {}).values() for row in rows]
-    return repr(shown[0]["answer"]) if shown else "none"
+    return next(str(row["answer"]) for rows in facts["refused_examples"].values() for row in rows)

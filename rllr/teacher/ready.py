@@ -1,4 +1,7 @@
-"""Whether teacher and judge can be asked: what `check` and `doctor` find before a run does."""
+"""Whether teacher and judge can be asked from here: what `check` and `doctor` say before a run.
+
+For `check` a fault is a note only: the key, or the model's folder, may be on another machine.
+"""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from rllr.cli import main
 from rllr.errors import RllrError
 from rllr.files import read_json, read_jsonl
 from rllr.layout import MANIFEST
+from rllr.teacher import rationales
 from rllr.teacher.ask.asker import make_asker
 from rllr.teacher.asked import AskedTeacher
 from rllr.teacher.base import Ask
@@ -160,6 +161,21 @@ def test_the_stage_leaves_out_what_has_no_rationale(run: TinyRun) -> None:
     assert len(_responses(job, "sft_label", "mr", data / "sft.jsonl")) > len(taught)
     stages.label_pairs(run.project, "mr")
     assert read_jsonl(run.layout.label_pairs("mr") / "train.jsonl") == []
+
+
+def test_a_teacher_that_is_no_language_model_has_none(run: TinyRun) -> None:
+    class Silent:
+        def rationales(self, asks: list[Ask]) -> list[None]:
+            return [None] * len(asks)
+
+        def facts(self) -> dict[str, Any]:
+            return {"backend": "released"}
+
+    stages.data(run.project, "mr")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rationales, "make_teacher", lambda *_: Silent())
+        with pytest.raises(RllrError, match=r"the teacher \(released\) has none for the labels"):
+            stages.rationales(run.project, "mr")
 
 
 def test_nothing_left_is_one_message(run: TinyRun) -> None:

@@ -54,10 +54,14 @@ def _usage(value: Any, text: str) -> tuple[int, int] | None:
     """The tokens of prompt and answer that a server reports; None where that cannot be true."""
     if not isinstance(value, dict):
         return None
-    prompt, answer = (value.get(name) for name in ("prompt_tokens", "completion_tokens"))
-    if not all(type(count) is int and 0 <= count < 1 << 40 for count in (prompt, answer)):
+    prompt, answer = (_count(value.get(name)) for name in ("prompt_tokens", "completion_tokens"))
+    if not prompt or answer is None or (text and not answer):
         return None
-    return (prompt, answer) if prompt and (answer or not text) else None
+    return prompt, answer
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < 1 << 40 else None
 
 
 def error_fields(data: Any) -> dict[str, str]:
