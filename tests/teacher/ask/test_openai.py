@@ -13,9 +13,7 @@ from rllr.files import digest
 from rllr.teacher.ask import endpoint, openai, progress
 from rllr.teacher.ask.asker import make_asker
 from rllr.teacher.ask.reply import read_answer, retry_after
-from rllr.teacher.ask.request import Request, token_bound
-
-KEY = "sk-test-0123456789abcdef"
+from rllr.teacher.ask.request import Request
 
 
 def some_requests(count: int) -> list[Request]:
@@ -29,10 +27,6 @@ def first_time(*kinds: str) -> Fault:
 
 def always(kind: str) -> Fault:
     return lambda body, before: kind
-
-
-def bound(request: Request) -> int:
-    return token_bound(request.prompt, 200)
 
 
 def test_every_request_gets_its_own_answer_and_is_sent_once(asking: MakeProject) -> None:
@@ -251,98 +245,6 @@ def test_missing_usage_is_estimated_and_said(asking: MakeProject) -> None:
         assert facts["estimated"] == 1
         # The budget does not rest on an estimate.
         assert facts["spent"]["tokens"] > 200 + facts["prompt_tokens"]
-
-
-@pytest.mark.parametrize("tokens", [(0, 0), (0, 20), (100, 0)])
-def test_a_usage_of_nothing_is_not_believed(asking: MakeProject, tokens: tuple[int, int]) -> None:
-    with ChatServer(tokens=tokens) as server:
-        asker = make_asker(asking(server.endpoint, max_tokens=1000), "teacher")
-        with pytest.raises(RllrError, match="budget"):
-            asker.answers(some_requests(20))
-        assert len(server.log) == 1000 // bound(some_requests(1)[0]) == 3
-
-
-@pytest.mark.parametrize("status, charged", [(502, True), (504, True), (408, True), (503, False)])
-def test_a_gateway_that_gave_up_may_have_cost_all_that_it_could(
-    asking: MakeProject, status: int, charged: bool
-) -> None:
-    with ChatServer(fault=always(f"status {status} late")) as server:
-        asker = make_asker(asking(server.endpoint, retries=0), "teacher")
-        with pytest.raises(RllrError, match=f"status {status}"):
-            asker.answers(some_requests(1))
-        wanted = bound(some_requests(1)[0]) if charged else 0
-        assert asker.facts()["spent"] == {"requests": 1, "tokens": wanted}
-
-
-def test_a_server_that_counts_more_than_can_be_ends_it_as_soon_as_it_is_known(
-    asking: MakeProject,
-) -> None:
-    with ChatServer(tokens=(5000, 20)) as server:
-        settings = {"max_tokens": 6000, "concurrency": 4}
-        asker = make_asker(asking(server.endpoint, **settings), "teacher")
-        with pytest.raises(RllrError, match=r"Raise teacher.max_tokens \(6000\)"):
-            asker.answers(some_requests(50))
-        # Only what was under way when the first answer came goes beyond.
-        assert len(server.log) <= 5
-
-
-# --- the key -------------------------------------------------------------------------------------
-
-
-def test_the_key_goes_to_the_endpoint_and_nowhere_else(
-    asking: MakeProject, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MY_KEY", f"{KEY}\n")
-    with ChatServer() as other, ChatServer(location=f"{other.endpoint}/{KEY}") as server:
-        project = asking(server.endpoint, key="MY_KEY")
-        asker = make_asker(project, "teacher")
-        asker.answers(some_requests(2))
-        assert {head["authorization"] for head in server.headers} == {f"Bearer {KEY}"}
-        server.fault = always("redirect")
-        with pytest.raises(RllrError, match="sends requests on to") as error:
-            asker.answers(some_requests(3))
-        assert not other.log
-    said = capfd.readouterr()
-    files = [path.read_bytes() for path in asker.store.path.parent.iterdir()]
-    shown = [str(error.value), said.out, said.err, str(asker.facts()), str(project.dump())]
-    shown += [repr(vars(asker.completer)), str(error.getrepr(style="long"))]
-    assert not any(KEY in text for text in shown)
-    assert not any(KEY.encode() in content for content in files)
-
-
-@pytest.mark.parametrize("status", [400, 403, 404, 500])
-def test_a_server_that_repeats_the_key_is_not_quoted_with_it(
-    asking: MakeProject, monkeypatch: pytest.MonkeyPatch, status: int
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    with ChatServer(fault=always(f"status {status} your key {KEY} is odd")) as server:
-        asker = make_asker(asking(server.endpoint, retries=0), "teacher")
-        with pytest.raises(RllrError, match=r"your key \*\*\* is odd") as error:
-            asker.answers(some_requests(1))
-        assert KEY not in str(error.getrepr(style="long"))
-
-
-def test_an_answer_that_repeats_the_key_is_kept_without_it(
-    asking: MakeProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    with ChatServer(answer=lambda body: f"Bearer {KEY} said so. Answer: x") as server:
-        asker = make_asker(asking(server.endpoint), "teacher")
-        (answer,) = asker.answers(some_requests(1))
-    assert answer.text == "Bearer *** said so. Answer: x"
-    assert KEY.encode() not in asker.store.path.read_bytes()
-
-
-def test_the_official_endpoint_wants_a_key(asking: MakeProject) -> None:
-    with pytest.raises(RllrError, match="set OPENAI_API_KEY in the environment"):
-        make_asker(asking("https://api.openai.com/v1"), "teacher")
-
-
-def test_a_key_that_cannot_be_one(asking: MakeProject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n{KEY}")
-    with pytest.raises(RllrError, match="malformed") as error:
-        make_asker(asking("http://127.0.0.1:9/v1"), "teacher")
-    assert KEY not in str(error.value)
 
 
 def test_answers_of_another_endpoint_model_or_seed_are_other_answers(asking: MakeProject) -> None:
