@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from rllr.config.data import Data, DataSettings, GeneratedData, HubData, ReleaseData
+from rllr.config.data import Data, GeneratedData, HubData, ReleaseData, kept
 from rllr.config.messages import S, nearest, validate
 from rllr.config.schema import (
     MIXTURE,
@@ -35,7 +35,6 @@ from rllr.tasks.labels import legal_label
 GENERATED_TASKS = ("mr", "appreviews", "sst2", "mrpc", "qqp", "stsb", "mnli", "agnews")
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
 BASELINE = "_baseline"
-REAL_SOURCES = {"hub", "local", "release"}
 PAPER_REWARD_MODELS = {"rlhf_rm", "rllr_rm"}
 
 
@@ -169,22 +168,17 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         old = result.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            result[key] = merge(_kept(old, value), value)
+            result[key] = merge(_below(old, value), value)
         else:
             result[key] = value
     return result
 
 
-def _kept(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What stays of a mapping below one that may name another source or kind.
-
-    Sources of real data share how splits are made of them.
-    """
-    if not any(tag in new and new[tag] != old.get(tag) for tag in ("source", "kind")):
-        return old
-    if {old.get("source"), new.get("source")} <= REAL_SOURCES:
-        return {key: old[key] for key in DataSettings.model_fields if key in old}
-    return {}
+def _below(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What stays of a mapping below one that may name another kind or source."""
+    if "kind" in new and new["kind"] != old.get("kind"):
+        return {}
+    return kept(old, new)
 
 
 def presets() -> list[str]:

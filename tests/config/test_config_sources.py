@@ -52,6 +52,8 @@ def test_copies_of_published_data_are_split_as_these_are() -> None:
     copies = load({"extends": "paper", "data": own}).data("mr")
     assert isinstance(copies, LocalData) and copies.sizes.sft == paper.sizes.sft
     assert (copies.sizes.test, copies.overlap) == (7, "drop")
+    one = load({"extends": "paper", "task_data": {"mr": own}})
+    assert one.data("mr") == copies
     # What the generator makes is another matter.
     assert of(data={**LOCAL}).data("mr").sizes.sft is None
 
