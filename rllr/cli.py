@@ -1,7 +1,8 @@
 """The command line: `python -m rllr STAGE …`. Thin: it parses, loads the config and calls.
 
 Exit status: 0 done, 2 a mistake that the user can mend (one message on stderr), 75 a stage that
-was asked to stop, saved its state and goes on when it is run again, 1 anything else.
+was asked to stop, saved its state and goes on when it is run again, 130 interrupted by Ctrl-C, 1
+anything else.
 """
 
 from __future__ import annotations
@@ -57,6 +58,9 @@ def _status(work: Command) -> int:
         print(f"error: {error}", file=sys.stderr, flush=True)
         _say_end(f"{'node' if isinstance(error, NodeError) else 'mistake'}: {error}")
         return 2
+    except KeyboardInterrupt:
+        print("interrupted; what is finished is kept", file=sys.stderr, flush=True)
+        return 130
     except InterruptedStageError as error:
         print(error, file=sys.stderr, flush=True)
         _say_end(error.reason)

@@ -42,4 +42,10 @@ def _line(who: str, model: TeacherConfig | JudgeConfig, requests: int) -> str:
     cost = (read * model.price_in + written * model.price_out) / 1e6
     priced = f", cost {cost:.2f}" if cost else ""
     tokens = f"{read / 1e6:.1f} million tokens read, {written / 1e6:.1f} million written"
-    return f"{who} ({model.backend}, {model.model}): at least {requests} requests, {tokens}{priced}"
+    asked = f"{who} ({model.backend}, {model.model}): at least {requests} requests, "
+    asked += tokens + priced
+    if model.max_requests is not None and requests > model.max_requests:
+        asked += f"; it would stop at {who}.max_requests ({model.max_requests})"
+    if model.max_tokens is not None and read + written > model.max_tokens:
+        asked += f"; it would stop at {who}.max_tokens ({model.max_tokens})"
+    return asked

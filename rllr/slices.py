@@ -135,9 +135,23 @@ def grid(project: Project) -> Slice:
         kind: [{"key": key, "name": project.methods[key].name} for key in getattr(config, kind)]
         for kind in ("methods", "context_methods")
     }
-    facts = {"run": config.run, "seeds": config.seeds, "scope": config.scope}
+    facts: Slice = {"run": config.run, "seeds": config.seeds, "scope": config.scope}
     generated = any(project.data(task).source == "generated" for task in project.data_tasks)
-    return {**facts, **named, **methods, "generated": generated, "paper": False}
+    origins = {"teacher": _who(config.teacher), "judge": _who(config.judge)}
+    facts |= {"generated": generated, "paper": False}
+    return {**facts, **named, **methods, "origins": {"data": _sources(project), **origins}}
+
+
+def _sources(project: Project) -> str:
+    """`local: mr, mnli; hub: sst2`."""
+    found: dict[str, list[str]] = {}
+    for task in project.data_tasks:
+        found.setdefault(project.data(task).source, []).append(task)
+    return "; ".join(f"{source}: {', '.join(tasks)}" for source, tasks in found.items())
+
+
+def _who(asked: TeacherConfig | JudgeConfig) -> str:
+    return f"{asked.backend}, {asked.model}" if asked.asks else asked.backend
 
 
 def _shown(asked: TeacherConfig | JudgeConfig) -> set[str]:

@@ -220,7 +220,7 @@ def test_check_notes_that_a_key_is_not_here(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
     config = tmp_path / "mine.yaml"
-    teacher = {"backend": "openai", "model": "m"}
+    teacher = {"backend": "openai", "model": "m", "max_new_tokens": 24}
     config.write_text(yaml.safe_dump({"extends": "tiny", "teacher": teacher}))
     assert main(["check", "--config", str(config)]) == 0
     said = capsys.readouterr().out

@@ -229,6 +229,8 @@ def test_what_a_plan_lacks_is_named(tmp_path: Path) -> None:
     (tmp_path / "models/mine.yaml").write_text(yaml.safe_dump(raw))
     with pytest.raises(RllrError, match="models/mine: no shape; a plan needs layers, hidden_size"):
         describe(load({"extends": "paper", "models": ["mine"]}, tmp_path))
-    local = load({"extends": "paper", "data": {"source": "local", "path": "mine"}})
+    local = load(
+        {"extends": "paper", "data": {"source": "local", "path": "m", "sizes": {"sft": None}}}
+    )
     with pytest.raises(RllrError, match=r"data\.sizes\.sft of task 'mr' is not set; a plan counts"):
         describe(local)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -75,6 +76,9 @@ class GeneratedData(Strict):
     noise: float = Field(ge=0, le=0.5, description="share of wrong labels in sft and rm")
     difficulty: float = Field(ge=0, le=1, description="0 easiest, 1 hardest; see the generator")
     seed: int = 0
+
+
+REAL = {"hub", "local", "release"}
 
 
 class DataSettings(Strict):
@@ -185,14 +189,25 @@ class ReleaseData(DataSettings):
 Data = Annotated[GeneratedData | LocalData | HubData | ReleaseData, Field(discriminator="source")]
 
 
+def kept(data: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What stays of `data` below a mapping that may name another source.
+
+    Sources of real data share how splits are made of them.
+    """
+    old, new = data.get("source"), own.get("source", data.get("source"))
+    if old == new:
+        return data
+    if {old, new} <= REAL:
+        return {key: data[key] for key in DataSettings.model_fields if key in data}
+    return {}
+
+
 def over(data: Any, own: Any) -> Any:
-    """A task's data on top of the run's, unless it names another source."""
+    """A task's data on top of the run's, mappings inside them too."""
     if not isinstance(data, dict) or not isinstance(own, dict):
         return own
-    if own.get("source", data.get("source")) != data.get("source"):
-        return own
-    merged = {**data, **own}
+    merged = {**kept(data, own), **own}
     for key, value in own.items():
-        if isinstance(value, dict) and isinstance(data.get(key), dict):
+        if isinstance(value, dict) and isinstance(kept(data, own).get(key), dict):
             merged[key] = {**data[key], **value}
     return merged

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from rllr.config.data import Data, GeneratedData, HubData, ReleaseData
+from rllr.config.data import Data, GeneratedData, HubData, ReleaseData, kept
 from rllr.config.messages import S, nearest, validate
 from rllr.config.schema import (
     MIXTURE,
@@ -161,20 +161,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`over` on top of `base`: mappings key by key, everything else replaced.
 
-    A mapping that names another `source` or `kind` replaces the base's, whose keys would not fit.
+    A mapping that names another `source` or `kind` replaces the base's, whose keys would not fit;
+    of real data, what all sources have (`sizes`, `overlap`, `seed`, shares) stays.
     """
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
-        if isinstance(old, Mapping) and isinstance(value, Mapping) and not _switches(old, value):
-            result[key] = merge(old, value)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            result[key] = merge(_below(old, value), value)
         else:
             result[key] = value
     return result
 
 
-def _switches(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    return any(tag in new and new[tag] != old.get(tag) for tag in ("source", "kind"))
+def _below(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What stays of a mapping below one that may name another kind or source."""
+    if "kind" in new and new["kind"] != old.get("kind"):
+        return {}
+    return kept(old, new)
 
 
 def presets() -> list[str]:
@@ -319,6 +323,13 @@ def _cross_check(project: Project) -> None:
 
 def _check_sources(project: Project) -> None:
     config = project.config
+    teacher, limit = config.teacher, config.generation.max_new_tokens
+    if teacher.asks and teacher.max_new_tokens > limit:
+        raise RllrError(
+            f"teacher.max_new_tokens is {teacher.max_new_tokens}, generation.max_new_tokens "
+            f"{limit}: models could not finish such responses, and SFT would refuse them after "
+            "they were paid for; raise generation.max_new_tokens, or lower the teacher's"
+        )
     for name in config.reward_models:
         if name in project.methods:
             raise RllrError(f"reward_models: {name!r} is also the name of a method; rename one")

@@ -513,11 +513,12 @@ class RunConfig(Strict):
     @model_validator(mode="before")
     @classmethod
     def _data_of_single_tasks(cls, raw: Any) -> Any:
-        """A task's data of the run's own source need only say what differs."""
+        """A task's data of the run's own source need only say what differs; null says nothing."""
         if not isinstance(raw, dict) or not isinstance(raw.get("task_data"), dict):
             return raw
         data = raw.get("data")
-        return {**raw, "task_data": {k: over(data, v) for k, v in raw["task_data"].items()}}
+        given = {task: own for task, own in raw["task_data"].items() if own is not None}
+        return {**raw, "task_data": {task: over(data, own) for task, own in given.items()}}
 
     @model_validator(mode="after")
     def _no_repeats(self) -> RunConfig:

@@ -6,7 +6,7 @@ Read from `grid.json`; where a run has none, it is inferred from the cells that 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -81,6 +81,8 @@ class Grid:
     scope: str = "mixture"
     paper: bool = False
     generated: bool = False
+    # Of the data, of rationales and of judgements: what `data`, `teacher` and `judge` say.
+    origins: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
 
     @property

@@ -175,7 +175,7 @@ def _configuration(analysis: Analysis) -> Html:
         "Context": ", ".join(method.name for method in grid.context_methods) or "none",
         "Seeds": ", ".join(map(str, grid.seeds)),
         "Training scope": grid.scope,
-        "Data": "generated" if grid.generated else "not generated",
+        **{name.capitalize(): origin for name, origin in grid.origins.items()},
         "The paper's experiment": "yes" if grid.paper else "no",
     }
     rows = [

@@ -6,6 +6,7 @@ a barely pretrained base learns too little); everything after SFT uses LoRA.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +26,16 @@ def sft_rows(job: Job, method: str, split: str) -> list[dict[str, list[int]]]:
 
     Raises RllrError if a response is longer than predictions may be.
     """
-    rows = []
+    rows, lengths = [], {}
     for task, folder in job.data.items():
         path = folder / f"{split}.jsonl"
         for example, text in _responses(job, method, task, path):
             response = job.builder.response(text)
-            _check_length(response, job, f"{path}: {example['id']}")
+            lengths[f"{path}: {example['id']}"] = len(response)
             prompt = job.builder.prompt(job.project.tasks[task], example).ids
             labels = [-100] * len(prompt) + response
             rows.append({"input_ids": prompt + response, "labels": labels})
+    _check_lengths(lengths, job.project.config.generation.max_new_tokens)
     return rows
 
 
@@ -52,12 +54,15 @@ def _responses(job: Job, method: str, task: str, path: Path) -> list[tuple[dict[
     return [(row, format_response(schema, row["label"], written[row["id"]])) for row in kept]
 
 
-def _check_length(response: list[int], job: Job, where: str) -> None:
-    limit = job.project.config.generation.max_new_tokens
-    if len(response) > limit:
+def _check_lengths(lengths: Mapping[str, int], limit: int) -> None:
+    """RllrError where responses, named by where they stand, are longer than predictions may be."""
+    longer = {where: length for where, length in lengths.items() if length > limit}
+    if longer:
+        where = max(longer, key=lambda name: longer[name])
         raise RllrError(
-            f"{where}: its response has {len(response)} tokens, generation.max_new_tokens is "
-            f"{limit}; raise it, or the model could never finish this answer"
+            f"{len(longer)} of {len(lengths)} responses are longer than generation.max_new_tokens "
+            f"({limit}), the longest with {longer[where]} tokens ({where}); set it to "
+            f"{longer[where]} or more, or the model could never finish them"
         )
 
 

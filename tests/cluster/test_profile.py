@@ -68,4 +68,4 @@ def test_a_mistake_in_a_stage_is_not_tried_again(tmp_path: Path) -> None:
     )
     assert done.returncode != 0
     assert done.stdout.count("has been submitted") == 2  # the base model, SFT once
-    assert "generation.max_new_tokens is 2; raise it" in done.stdout
+    assert "are longer than generation.max_new_tokens (2)" in done.stdout

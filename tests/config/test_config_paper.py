@@ -182,5 +182,5 @@ def test_extending_it_with_data_of_ones_own(tmp_path: Path) -> None:
     raw = {"extends": "paper", "run": "mine", "data": {"source": "local", "path": "d"}}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(raw))
     project = load(read_yaml(tmp_path / "mine.yaml"), tmp_path)
-    assert project.config.data.sizes.sft is None
+    assert project.config.data.sizes.sft == 1600
     assert project.rl("llama2-7b", "rllr_mixed").tau == 3.9

@@ -16,7 +16,10 @@ from rllr.errors import RllrError
 from rllr.layout import related_tasks
 
 LOCAL = {"source": "local", "path": "mine", "labels": {0: "negative", 1: "positive"}}
-ASKED = {"backend": "openai", "model": "m", "endpoint": "http://127.0.0.1:1/v1"}
+ASKED = {
+    **{"backend": "openai", "model": "m", "endpoint": "http://127.0.0.1:1/v1"},
+    "max_new_tokens": 24,
+}
 
 
 def of(**changes: Any) -> Project:
@@ -37,6 +40,24 @@ def test_a_tasks_data_of_the_same_source_say_what_differs() -> None:
     assert mr.sizes.sft == sst2.sizes.sft and sst2.sizes.test == 10000
 
 
+def test_a_tasks_data_can_be_taken_away_again() -> None:
+    raw = {"extends": "tiny", "tasks": ["mr"], "task_data": {"mr": LOCAL, "mnli": None}}
+    assert list(load(raw).config.task_data) == ["mr"]
+    assert load({**raw, "task_data": {"mr": None}}).data("mr").source == "generated"
+
+
+def test_copies_of_published_data_are_split_as_these_are() -> None:
+    paper = load({"extends": "paper"}).data("mr")
+    own = {"source": "local", "path": "mine", "sizes": {"test": 7}}
+    copies = load({"extends": "paper", "data": own}).data("mr")
+    assert isinstance(copies, LocalData) and copies.sizes.sft == paper.sizes.sft
+    assert (copies.sizes.test, copies.overlap) == (7, "drop")
+    one = load({"extends": "paper", "task_data": {"mr": own}})
+    assert one.data("mr") == copies
+    # What the generator makes is another matter.
+    assert of(data={**LOCAL}).data("mr").sizes.sft is None
+
+
 def test_what_jobs_read_back_is_the_same() -> None:
     project = of(task_data={"mr": LOCAL}, teacher=ASKED)
     read = Project.parse(json.loads(json.dumps(project.dump())))
@@ -51,6 +72,7 @@ def test_what_jobs_read_back_is_the_same() -> None:
         ({"data": {**LOCAL, "rm_share": 0.8, "rl_share": 0.3}}, r"rm_share \+ rl_share"),
         ({"data": {**LOCAL, "columns": {"sentence": "text"}}}, "columns.sentence"),
         ({"teacher": {"backend": "openai"}}, "teacher.backend openai needs teacher.model"),
+        ({"teacher": {**ASKED, "max_new_tokens": 25}}, "raise generation.max_new_tokens, or lower"),
         ({"judge": {"backend": "local"}}, "judge.backend local needs judge.model"),
         ({"teacher": {**ASKED, "endpoint": "http://u:p@host/v1"}}, "without user, password"),
         ({"teacher": {**ASKED, "prompt": "rationle"}}, "no rationle.txt.*did you mean 'rationale'"),

@@ -112,7 +112,7 @@ def test_a_machine_that_has_nothing(
         tmp_path,
         allow_unpinned=False,
         data={"source": "local", "path": "/nowhere"},
-        teacher={"backend": "openai", "model": "some-model"},
+        teacher={"backend": "openai", "model": "some-model", "max_new_tokens": 24},
         judge={"backend": "local", "model": "/nowhere/model"},
     )
     found = findings(path, capsys, 1)

@@ -9,6 +9,9 @@ from chat_server import MakeProject
 from rllr.config.load import Project, load
 from rllr.teacher.ask import openai
 
+# A teacher's answers must fit what models may generate; the tiny ones have less of it.
+ROOM = {"max_new_tokens": 200}
+
 
 @pytest.fixture(autouse=True)
 def quick_and_keyless(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,6 +27,7 @@ def asking(tmp_path: Path) -> MakeProject:
 
     def make(endpoint: str, who: str = "teacher", **settings: Any) -> Project:
         asked = {"backend": "openai", "model": "m", "endpoint": endpoint, **settings}
-        return load({"extends": "tiny", "answers_dir": str(tmp_path / "answers"), who: asked})
+        raw = {"extends": "tiny", "answers_dir": str(tmp_path / "answers"), "generation": ROOM}
+        return load({**raw, who: asked})
 
     return make

@@ -125,7 +125,8 @@ def test_a_rerun_asks_nothing_and_writes_the_same(
 
 
 def teach(run: TinyRun, server: ChatServer, **settings: Any) -> TinyRun:
-    asked = {"backend": "openai", "model": "m", "endpoint": server.endpoint}
+    room = {"max_new_tokens": 24}  # as much as the tiny models have
+    asked = {"backend": "openai", "model": "m", "endpoint": server.endpoint, **room}
     changed = run.but(
         data={"sizes": {"sft": 20, "rm": 10, "validation": 6}},
         teacher=asked | settings,

@@ -31,11 +31,12 @@ def stage_of(run: TinyRun, server: ChatServer, count: int, answers: Path) -> Tin
     """A run whose teacher is asked `count` times: once per sft row, twice per other one."""
     tenth = count // 10
     sizes = {"sft": count - 2 * (tenth + 4), "rm": tenth, "validation": 4}
+    asked = {"backend": "openai", "model": "m", "endpoint": server.endpoint, "max_new_tokens": 24}
     return run.but(
         tasks=["mr"],
         data={"sizes": sizes},
         answers_dir=str(answers),
-        teacher={"backend": "openai", "model": "m", "endpoint": server.endpoint, "concurrency": 8},
+        teacher={**asked, "concurrency": 8},
     )
 
 

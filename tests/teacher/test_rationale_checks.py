@@ -26,6 +26,7 @@ GOOD = 'The words "bright" and "warm" show that the writer liked it.'
 EXAMPLE = {"id": "1", "text": "A bright and warm film", "label": "positive"}
 PROMPT = "Write one to three plain sentences about the text and then stop.\n\n"
 TELLING = telling_runs(PROMPT, PROMPT)
+ROOM: dict[str, Any] = {"max_new_tokens": 24}
 
 
 def checked(
@@ -166,7 +167,7 @@ def test_other_languages(text: str) -> None:
 
 
 def asking(**prompts: str) -> Project:
-    model = {"backend": "openai", "model": "m", "endpoint": "http://127.0.0.1:9/v1"}
+    model = {"backend": "openai", "model": "m", "endpoint": "http://127.0.0.1:9/v1", **ROOM}
     project = load({"extends": "tiny", "teacher": model, "judge": model})
     return replace(project, prompts=project.prompts | prompts)
 
@@ -184,7 +185,10 @@ def test_the_shipped_prompts_hold_what_is_needed() -> None:
 def test_right_and_wrong_labels_are_asked_for_with_one_prompt_unless_named() -> None:
     project = asking()
     assert project.config.teacher.prompts == ("rationale", "rationale")
-    raw = {"extends": "tiny", "teacher": {"backend": "local", "model": "m", "prompt": "judge"}}
+    raw = {
+        "extends": "tiny",
+        "teacher": {"backend": "local", "model": "m", "prompt": "judge", **ROOM},
+    }
     assert load(raw).config.teacher.prompts == ("judge", "judge")
     raw["teacher"]["wrong_prompt"] = "rationale"  # type: ignore[index]
     assert set(load(raw).prompts) == {"judge", "rationale"}
@@ -193,7 +197,10 @@ def test_right_and_wrong_labels_are_asked_for_with_one_prompt_unless_named() -> 
 def test_a_prompt_in_another_encoding_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts/mine.txt").write_bytes("{question} über {label}".encode("latin-1"))
-    raw = {"extends": "tiny", "teacher": {"backend": "local", "model": "m", "prompt": "mine"}}
+    raw = {
+        "extends": "tiny",
+        "teacher": {"backend": "local", "model": "m", "prompt": "mine", **ROOM},
+    }
     with pytest.raises(RllrError, match=r"prompts/mine\.txt: byte 12 is not UTF-8"):
         load(raw, tmp_path)
 

@@ -56,7 +56,9 @@ def test_prompts_are_the_same_in_training_and_prediction(based: TinyRun) -> None
 
 def test_a_response_that_could_never_be_finished(based: TinyRun) -> None:
     short = based.but(generation={"max_new_tokens": 3})
-    with pytest.raises(RllrError, match=r"sft\.jsonl: mr-.*max_new_tokens is 3; raise it"):
+    with pytest.raises(
+        RllrError, match=r"80 of 80 responses are longer .* \(3\), the longest with \d+ tokens"
+    ):
         sft_rows(short.job(), "sft", "sft")
 
 

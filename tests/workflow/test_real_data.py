@@ -76,6 +76,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def ask(workspace: Workspace, server: ChatServer) -> None:
     model = {"backend": "openai", "model": "tiny", "endpoint": server.endpoint}
+    model["max_new_tokens"] = 80
     raw = yaml.safe_load(workspace.config.read_text())
     judge = {**model, "max_new_tokens": 16, "both_ways": 0.5}
     changed = {**raw, "teacher": {**model, "max_requests": 100}, "judge": judge}

@@ -126,8 +126,9 @@ def test_the_budget_holds_and_answers_so_far_are_kept(
 def test_mistakes(based: TinyRun, model: Path, tmp_path: Path) -> None:
     with pytest.raises(RllrError, match=r"nowhere holds no model"):
         make_asker(project_of(based, tmp_path, tmp_path / "nowhere"), "teacher")
-    with pytest.raises(RllrError, match=r"teacher.max_new_tokens is 5000, but .* takes 512"):
-        texts(project_of(based, tmp_path, model, max_new_tokens=5000))
+    with pytest.raises(RllrError, match=r"a prompt has \d+ tokens .* takes 512 in all"):
+        asker = make_asker(project_of(based, tmp_path, model), "teacher")
+        asker.answers([Request("film " * 600, 0)])
     empty = tmp_path / "empty"
     write_json(empty / "config.json", {"model_type": "unheard_of", "auto_map": {"AutoModel": "x"}})
     (empty / "model.safetensors").touch()
