@@ -21,6 +21,7 @@ from rllr.data.overlap import Cleaned, Selection
 from rllr.data.source import PARTS, Source
 from rllr.data.sources import has_parts, source_of
 from rllr.data.splits import carve, limited, split_train
+from rllr.errors import RllrError
 from rllr.files import atomic
 from rllr.layout import related_tasks
 from rllr.models.progress import Say
@@ -114,8 +115,15 @@ def _write(source: Source, split: Selection | None, path: Path) -> dict[str, int
         with split.index.stored.open("rb") as rows:
             for offset in split.column("offsets").tolist():
                 rows.seek(offset)
-                stream.write(rows.readline())
+                stream.write(_whole(rows.readline(), split.index.stored))
     return _label_counts(source, split)
+
+
+def _whole(line: bytes, path: Path) -> bytes:
+    """The line, if it is one: rows that were written are there, unless the file was tampered with."""
+    if not line.endswith(b"\n"):
+        raise RllrError(f"{path}: changed while its rows were copied; run the data stage again")
+    return line
 
 
 def _label_counts(source: Source, split: Selection) -> dict[str, int]:
