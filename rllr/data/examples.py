@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -68,6 +69,11 @@ def folded_texts(task: TaskConfig, example: Mapping[str, Any]) -> list[str]:
 def joined(folded: list[str]) -> str:
     """One key of an example's folded texts, whatever their order."""
     return "\n".join(sorted(folded))
+
+
+def text_hash(text: str) -> int:
+    """64 bits of a hash, by which texts of all sources are compared."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def _fold(text: str) -> str:

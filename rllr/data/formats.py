@@ -40,7 +40,7 @@ def read_rows(
 
 def place(path: Path, number: int) -> str:
     """Where a row stands, as messages say it."""
-    return f"{path}, row {number}" if path.suffix == ".parquet" else f"{path}:{number}"
+    return f"{path}:{number}" if path.suffix in (".jsonl", ".csv") else f"{path}, row {number}"
 
 
 def can_read(path: Path) -> bool:

@@ -41,8 +41,6 @@ def left_out(noted: Noted, task: str) -> Iterator[str]:
         found = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
         if found:
             yield f"left out, {what}: {found}"
-    for text in overlaps.get("skipped", []):
-        yield f"not compared with {text}"
     for name, account in noted.get("release", {}).get("files", {}).items():
         own = account["tasks"].get(task, 0)
         yield f"{name}: {own} rows of this task, {account['unmapped']} of no task or unreadable"

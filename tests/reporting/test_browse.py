@@ -126,13 +126,12 @@ def test_what_manifests_say_of_rows_and_models() -> None:
     noted = {
         "duplicates_removed": {"train": 3, "test": 0},
         "conflicting_labels": {"train": 0},
-        "overlaps": {"rule": "drop", "within": {"train in test": 2}, "skipped": ["x: elsewhere"]},
+        "overlaps": {"rule": "drop", "within": {"train in test": 2}},
         "release": {"files": {"a.json": {"rows": 9, "tasks": {"mr": 4}, "unmapped": 5}}},
     }
     assert list(left_out(noted, "mr")) == [
         "left out, repeated texts: train 3",
         "left out, overlaps within: train in test 2",
-        "not compared with x: elsewhere",
         "a.json: 4 rows of this task, 5 of no task or unreadable",
     ]
     facts = {"backend": "openai", "model": "m", "failed": 0, "share": 0.5, "spent": {"tokens": 1}}
