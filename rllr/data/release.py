@@ -19,6 +19,7 @@ from typing import Any
 from rllr.config.data import ReleaseData
 from rllr.config.load import Project
 from rllr.config.schema import ScoreLabels, TaskConfig
+from rllr.data.contradictions import drop_contradictions
 from rllr.data.examples import Example
 from rllr.data.parts import evaluated
 from rllr.data.release_files import check_files
@@ -71,12 +72,14 @@ def write_release(
     _check_not_empty(rows, reader)
     removed = Removed()
     _leave_out_evaluated(project, task, rows, removed, say)
+    contradictory = drop_contradictions(rows, task, say)
     rationales = rationales_of(project.tasks[task], rows)
     splits = _splits(project, task, rows, removed)
     counts = write_released(project, task, folder, rows, rationales, splits)
     accounts = {name: account.as_json() for name, account in reader.accounts.items()}
-    facts = {"files": accounts, "written": counts}
-    return splits, {"release": facts | {"carved": removed.carved}, **removed.facts(data)}
+    facts = {"files": accounts, "written": counts, "carved": removed.carved}
+    facts["contradictory_pairs"] = contradictory
+    return splits, {"release": facts, **removed.facts(data)}
 
 
 def release_of(project: Project, task: str) -> ReleaseData:
@@ -163,7 +166,7 @@ def _splits(project: Project, task: str, rows: Rows, removed: Removed) -> dict[s
 
 def _unique(kind: str, rows: list[Row], removed: Removed) -> list[Row]:
     """The first row of each text; others are counted, and those that state another label."""
-    first: dict[str, Row] = {}
+    first: dict[int, Row] = {}
     conflicts = 0
     for row in rows:
         kept = first.setdefault(row.key, row)
