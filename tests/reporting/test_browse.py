@@ -108,8 +108,8 @@ def test_rationale_sensitive_pairs_of_each_model(
     stages.judge(run.job(), "sft")
     status, out, _ = shown("pairs", *words, run=folder)
     assert status == 0 and "rationale_sensitive pairs" in out and "chosen" in out
-    status, _, err = shown("pairs", *words, "--model", "other", run=folder)
-    assert status == 2 and "of model 'other'" in err
+    status, _, err = shown("pairs", *words, "--model", "/other", run=folder)
+    assert status == 2 and "--model: no model '/other' here" in err
 
 
 def test_pairs_of_an_earlier_version_have_no_statistics(
@@ -229,6 +229,16 @@ def test_what_is_not_made_yet_says_how_to_make_it(
     assert "rationales/mr: not finished; `snakemake -c2 " in err
     _, _, err = shown("data", "--task", "mr", run=tmp_path / "none")
     assert "--run: no folder" in err
+
+
+def test_a_manifest_of_another_version(shown: Show, prepared: TinyRun, tmp_path: Path) -> None:
+    run = prepared.copy(tmp_path / "copy")
+    path = run.layout.data("mr") / MANIFEST
+    noted = read_json(path)
+    del noted["examples"]
+    write_json(path, noted)
+    status, _, err = shown("data", "--task", "mr", run=run.layout.run)
+    assert status == 2 and "manifest.json: holds no 'examples'; it is another version's" in err
 
 
 def test_the_only_run_is_taken(
