@@ -61,7 +61,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RllrError(f"{path}: no such file") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RllrError(f"{path}: not valid JSON ({error})") from error
 
 
@@ -97,7 +97,7 @@ def _next_line(lines: Iterator[tuple[int, str]], path: Path) -> tuple[int, str] 
 def _parse_row(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RllrError(f"{path}:{number}: not valid JSON ({error})") from error
     if not isinstance(row, dict):
         raise RllrError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")

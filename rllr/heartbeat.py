@@ -11,12 +11,14 @@ import fcntl
 import os
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+HEARTBEAT = ".heartbeat"
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 
@@ -36,6 +38,29 @@ def alone(folder: Path, path: Path) -> Iterator[bool]:
     with stream:
         yield waited
         stream.truncate(0)
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Hold a heartbeat in `folder`, touched in the background; it is gone in the end.
+
+    A second process waits for the first, then does its work again.
+    """
+    path, done = folder / HEARTBEAT, threading.Event()
+    with alone(folder, path):
+        beating = threading.Thread(target=_beat_until, args=(path, done), daemon=True)
+        beating.start()
+        try:
+            yield
+        finally:
+            done.set()
+            beating.join()
+            path.unlink(missing_ok=True)
+
+
+def _beat_until(path: Path, done: threading.Event) -> None:
+    while not done.wait(BEAT_SECONDS):
+        beat(path)
 
 
 def _take(path: Path) -> IO[str] | None:

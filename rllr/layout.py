@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rllr.config.data import HubData, ReleaseData
+from rllr.config.data import GeneratedData, HubData, ReleaseData
 from rllr.config.load import BASELINE, Project
 from rllr.config.schema import MIXTURE, HubSource
 from rllr.files import digest
@@ -179,15 +179,22 @@ def data_slice(project: Project, task: str) -> dict[str, object]:
 
 
 def related_tasks(project: Project, task: str) -> list[str]:
-    """Tasks of the run whose evaluated texts a task must not train on: its further test sets too.
+    """Tasks of the run whose evaluated texts a task must not train on, sorted.
 
-    Where every task has a model of its own, there is none.
+    They are those that it names as related, or that name it, and the further test sets of all of
+    them and its own. There is none where every task has a model of its own, none for a further test
+    set, which is not trained on, and none of generated data, whose texts are no other data's.
     """
-    if project.config.scope != MIXTURE:
+    own, tasks = project.tasks[task], {name: project.tasks[name] for name in project.data_tasks}
+    if project.config.scope != MIXTURE or own.test_of or _is_generated(project, task):
         return []
-    declared, tasks = project.tasks[task].related, project.data_tasks
-    found = [name for name in declared if name in tasks]
-    return found + [name for name in tasks if project.tasks[name].test_of == task]
+    kin = {name for name in tasks if name in own.related or task in tasks[name].related}
+    further = {name for name in tasks if tasks[name].test_of in kin | {task}}
+    return sorted(name for name in (kin | further) - {task} if not _is_generated(project, name))
+
+
+def _is_generated(project: Project, task: str) -> bool:
+    return isinstance(project.data(task), GeneratedData)
 
 
 def teacher_slice(project: Project) -> dict[str, object]:

@@ -15,6 +15,7 @@ from rllr.artefact import artefact, training_code
 from rllr.config.load import Project
 from rllr.config.schema import LABEL_SENSITIVE, RATIONALE_SENSITIVE
 from rllr.files import digest, sha256
+from rllr.heartbeat import sole_writer
 from rllr.job import Job, gold_pairs
 from rllr.layout import CHECKPOINTS, MANIFEST, SAMPLES, Layout, clear_weights
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def data(project: Project, task: str) -> None:
-    """Make one task's splits."""
+    """Make one task's splits; a second process for the same task waits for the first."""
     from rllr.data.prepare import check_source, prepare
     from rllr.data.sources import source_files
 
@@ -34,9 +35,11 @@ def data(project: Project, task: str) -> None:
     folder = Layout(project).data(task)
     seed = project.data(task).seed
     inputs = source_files(project, task)
-    with artefact(
-        folder / MANIFEST, "data", slices.data(project, task), seed=seed, inputs=inputs
-    ) as notes:
+    settings = slices.data(project, task)
+    with (
+        sole_writer(folder),
+        artefact(folder / MANIFEST, "data", settings, seed=seed, inputs=inputs) as notes,
+    ):
         notes.update(prepare(project, task, folder))
 
 

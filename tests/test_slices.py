@@ -56,3 +56,22 @@ def test_a_change_touches_the_stages_that_read_it(
 ) -> None:
     before, after = all_slices(), all_slices(**change)
     assert {name for name in before if before[name] != after[name]} == touched
+
+
+def data_slices(**changes: Any) -> dict[str, Any]:
+    project = load({"extends": "tiny", "train_tasks": ["mr", "mnli"], **changes})
+    return {task: slices.data(project, task) for task in project.train_tasks}
+
+
+def test_evaluating_more_tasks_leaves_generated_data_as_they_are() -> None:
+    more = {"tasks": ["mr", "sst2", "mnli"]}
+    assert data_slices(tasks=["mr", "mnli"]) == data_slices(**more)
+
+
+def test_real_data_of_a_related_task_that_is_evaluated_too_are_looked_at() -> None:
+    data = {"source": "local", "path": "data"}
+    before = data_slices(tasks=["mr", "mnli"], data=data)
+    after = data_slices(tasks=["sst2", "mr", "mnli"], context_tasks=["mnli_mm"], data=data)
+    assert before["mr"]["related"] == [] == before["mnli"]["related"]
+    assert [name for name, _ in after["mr"]["related"]] == ["sst2"]
+    assert [name for name, _ in after["mnli"]["related"]] == ["mnli_mm"]

@@ -12,10 +12,20 @@ from rllr.config.strict import Fraction, Key, Positive, Strict
 
 
 def _text_keys(values: Any) -> Any:
-    """YAML reads 0 and true as no text; what a row holds is looked up as text."""
-    return (
-        {str(key): value for key, value in values.items()} if isinstance(values, dict) else values
-    )
+    """YAML reads 0 as no text; what a row holds is looked up as text.
+
+    It reads yes and no as true and false too: which of them was meant cannot be known.
+    """
+    if not isinstance(values, dict):
+        return values
+    for key in values:
+        if isinstance(key, bool):
+            words = '"yes", "on" or "True"' if key else '"no", "off" or "False"'
+            raise ValueError(
+                f"an unquoted yes, no, on, off, true or false is read as {key}; quote what the "
+                f"rows hold: {words}"
+            )
+    return {str(key): value for key, value in values.items()}
 
 
 def _expression(value: str) -> str:

@@ -16,11 +16,13 @@ from typing import Any
 from rllr.config.load import Project
 from rllr.config.schema import SPLITS, ClassLabels
 from rllr.data import overlap
-from rllr.data.index import Index, read_part
+from rllr.data.index import Index
 from rllr.data.overlap import Cleaned, Selection
-from rllr.data.source import PARTS, Source
-from rllr.data.sources import has_parts, source_of
-from rllr.data.splits import carve, limited, split_train
+from rllr.data.parts import evaluated, own_parts
+from rllr.data.source import Source
+from rllr.data.sources import source_of
+from rllr.data.splits import limited, split_train
+from rllr.errors import RllrError
 from rllr.files import atomic
 from rllr.layout import related_tasks
 from rllr.models.progress import Say
@@ -38,7 +40,7 @@ def assemble(project: Project, task: str, folder: Path, say: Say) -> dict[str, A
     source = source_of(project, task, say)
     with _temporary(folder) as temporary:
         indices, cleaned, parts = own_parts(source, say, temporary)
-        across: dict[str, Any] = {"across": {}, "skipped": []}
+        across: dict[str, int] = {}
         if "train" in parts:
             parts["train"], across = _without_related(project, source, parts["train"], say)
         overlap.check_ids(parts)
@@ -50,37 +52,18 @@ def assemble(project: Project, task: str, folder: Path, say: Say) -> dict[str, A
     return facts | {"sizes": _sizes(source, splits, say), "labels": counts}
 
 
-def own_parts(
-    source: Source, say: Say, temporary: Path | None = None
-) -> tuple[dict[str, Index], Cleaned, dict[str, Selection]]:
-    """Read a source's parts, keep each text once, and carve what it has not.
-
-    It looks at no other task. Normalised rows are written into the folder `temporary`, if any.
-    """
-    indices = {}
-    for part in (name for name in PARTS if name in source.parts):
-        indices[part] = read_part(source, part, say, temporary / part if temporary else None)
-    cleaned = overlap.clean(source, indices)
-    return indices, cleaned, carve(source, cleaned.parts)
-
-
 def _without_related(
     project: Project, source: Source, train: Selection, say: Say
-) -> tuple[Selection, dict[str, Any]]:
+) -> tuple[Selection, dict[str, int]]:
     """Training rows whose texts no related task is evaluated on, and counts of the others."""
-    found, skipped = [], []
+    found = []
     for name in related_tasks(project, source.task):
-        if not has_parts(project, name):
-            skipped.append(f"{name}: its data come from {project.data(name).source}")
-            continue
-        _, _, parts = own_parts(source_of(project, name, say), say)
-        for part in ("validation", "test"):
-            if part in parts:
-                where = f"{name}'s {part}"
-                train, account = overlap.remove(train, parts[part], "train", where)
-                found.append((f"train in {where}", account))
+        for part, rows in evaluated(project, name, say).items():
+            where = f"{name}'s {part}"
+            train, account = overlap.remove(train, rows, "train", where)
+            found.append((f"train in {where}", account))
     overlap.refuse(source, [account for _, account in found])
-    return train, {"across": {what: account.count for what, account in found}, "skipped": skipped}
+    return train, {what: account.count for what, account in found}
 
 
 def _splits(source: Source, parts: Mapping[str, Selection]) -> dict[str, Selection]:
@@ -114,8 +97,15 @@ def _write(source: Source, split: Selection | None, path: Path) -> dict[str, int
         with split.index.stored.open("rb") as rows:
             for offset in split.column("offsets").tolist():
                 rows.seek(offset)
-                stream.write(rows.readline())
+                stream.write(_whole(rows.readline(), split.index.stored))
     return _label_counts(source, split)
+
+
+def _whole(line: bytes, path: Path) -> bytes:
+    """The line, if it is one; RllrError where the file is not what was written."""
+    if not line.endswith(b"\n"):
+        raise RllrError(f"{path}: changed while its rows were copied; run the data stage again")
+    return line
 
 
 def _label_counts(source: Source, split: Selection) -> dict[str, int]:
@@ -138,7 +128,7 @@ def _facts(
     indices: Mapping[str, Index],
     cleaned: Cleaned,
     parts: Mapping[str, Selection],
-    across: Mapping[str, Any],
+    across: Mapping[str, int],
 ) -> dict[str, Any]:
     overlaps: dict[str, Any] = {"rule": source.settings.overlap, "within": cleaned.overlaps}
     if "train" in parts and len(source.schema.fields) > 1:
@@ -149,7 +139,7 @@ def _facts(
         "blank_rows": {name: index.blank for name, index in indices.items()},
         "duplicates_removed": cleaned.repeated,
         "conflicting_labels": cleaned.conflicting,
-        "overlaps": {**overlaps, **across},
+        "overlaps": overlaps | {"across": dict(across)},
     }
 
 

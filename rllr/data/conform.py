@@ -25,7 +25,7 @@ def examples(source: Source, part: str) -> Iterator[tuple[int, int, Example | No
     `file` counts the part's files, `number` is the row's place in it; a row that is passed over has
     no example. Raises RllrError with the place, the field, what was found and what is allowed.
     """
-    read_label = label_reader(source.schema, source.labels)
+    read_label = _label_reader(source)
     required = [source.column(name) for name in (*source.schema.fields, "label")]
     own = [source.columns["id"]] if "id" in source.columns else []
     for file, path in enumerate(source.parts[part]):
@@ -57,6 +57,10 @@ def _text(source: Source, row: Row, name: str) -> str:
     where = f"field {name!r}{_named(source, name)}"
     if not isinstance(value, str) or not value.strip():
         raise RllrError(f"{where} must be a non-empty string, found {value!r}")
+    return _writable(value, where)
+
+
+def _writable(value: str, where: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -75,10 +79,10 @@ def _id(source: Source, row: Row, texts: Mapping[str, str]) -> str:
     value = row.get(source.column("id"))
     if value is None or value == "":
         return made_id(source.task, texts)
+    where = f"field 'id'{_named(source, 'id')}"
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
-        where = f"field 'id'{_named(source, 'id')}"
         raise RllrError(f"{where} must be a non-empty string or an integer, found {value!r}")
-    return str(value)
+    return _writable(str(value), where)
 
 
 def made_id(task: str, texts: Mapping[str, str]) -> str:
@@ -117,6 +121,18 @@ def label_reader(
         raise RllrError(f"label {value!r} is none of {allowed}; `labels` maps others to the task's")
 
     return read
+
+
+def _label_reader(source: Source) -> Callable[[Any], Label]:
+    """The reader of a source's labels; RllrError, with what to do, where its map does not fit."""
+    try:
+        return label_reader(source.schema, source.labels)
+    except RllrError as error:
+        raise RllrError(
+            f"task {source.task!r}: labels maps to none of its own: {error}. The run's data.labels "
+            f"are every task's; `task_data: {{{source.task}: {{labels: …}}}}` sets this one's, or "
+            "null for none (those of a published data set: hub.labels in the task's file)"
+        ) from None
 
 
 def _number(value: Any) -> Any:

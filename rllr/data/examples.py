@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,10 @@ from rllr.tasks.labels import legal_label
 
 Example = dict[str, Any]
 NO_LETTER_OR_DIGIT = re.compile(r"[\W_]+")
+# Unicode categories that do not count: punctuation, separators, control and format characters, and
+# modifier symbols, as ` is a quotation mark in tokenised texts; of the marks, variation selectors.
+IGNORED = ("P", "Z", "Cc", "Cf", "Sk")
+VARIATION_SELECTORS = range(0xFE00, 0xFE10)
 
 
 def read_examples(path: Path, task: TaskConfig, *, labelled: bool = True) -> list[Example]:
@@ -53,9 +59,10 @@ def _check_row(row: Mapping[str, Any], task: TaskConfig, where: str, labelled: b
 
 
 def text_key(task: TaskConfig, example: Mapping[str, Any]) -> str:
-    """What makes two examples the same text: NFKC, case-folded, letters and digits only.
+    """What makes two examples the same text: NFKC, case-folded, without spaces and punctuation.
 
-    A pair is the same whichever of its texts comes first.
+    Vowel signs and accents, emoji, + and other symbols count; the minus sign of a keyboard is
+    punctuation. A pair is the same whichever of its texts comes first.
     """
     return joined(folded_texts(task, example))
 
@@ -70,7 +77,32 @@ def joined(folded: list[str]) -> str:
     return "\n".join(sorted(folded))
 
 
+def text_hash(text: str) -> int:
+    """64 bits of a hash, by which texts of all sources are compared."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
 def _fold(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    # Before NFKC too: it makes a space and a mark of an accent that stands by itself.
+    folded = _without_ignored(_normal(_without_ignored(text)))
     # Punctuation-only texts (":-)") stay distinct: they fold to themselves.
-    return NO_LETTER_OR_DIGIT.sub("", folded) or folded.strip()
+    return folded or _normal(text).strip()
+
+
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _without_ignored(text: str) -> str:
+    return NO_LETTER_OR_DIGIT.sub(lambda found: _counting(found[0]), text)
+
+
+@lru_cache(maxsize=4096)
+def _counting(signs: str) -> str:
+    """Those of a text's characters between letters and digits that count."""
+    return "".join(
+        sign
+        for sign in signs
+        if not unicodedata.category(sign).startswith(IGNORED)
+        and ord(sign) not in VARIATION_SELECTORS
+    )

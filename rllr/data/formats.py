@@ -18,6 +18,8 @@ from rllr.files import numbered_rows
 ENDINGS = (".jsonl", ".csv", ".parquet")
 # Rows of a Parquet file that are held at a time.
 BATCH = 1024
+# Characters that a cell of a CSV file may hold; Python's own bound is 131,072.
+LONGEST_CELL = 1 << 24
 
 Row = dict[str, Any]
 
@@ -40,7 +42,7 @@ def read_rows(
 
 def place(path: Path, number: int) -> str:
     """Where a row stands, as messages say it."""
-    return f"{path}, row {number}" if path.suffix == ".parquet" else f"{path}:{number}"
+    return f"{path}:{number}" if path.suffix in (".jsonl", ".csv") else f"{path}, row {number}"
 
 
 def can_read(path: Path) -> bool:
@@ -56,6 +58,7 @@ def _csv_rows(path: Path, required: Sequence[str]) -> Iterator[tuple[int, Row]]:
         stream = path.open(encoding="utf-8-sig", newline="")
     except OSError as error:
         raise RllrError(f"{path}: cannot be read ({error.strerror})") from error
+    csv.field_size_limit(LONGEST_CELL)
     with stream:
         reader = csv.reader(stream, strict=True)
         begin = 1
@@ -119,9 +122,28 @@ def _parquet_rows(
             _check_columns(path, names, required)
             columns = [*required, *(name for name in optional if name in names)]
             for batch in file.iter_batches(BATCH, columns=columns, use_threads=False):
-                for row in batch.to_pylist():
+                for row in _batch_rows(path, batch, number):
                     number += 1
                     yield number, row
     except (pyarrow.ArrowException, OSError) as error:
         text = str(error).splitlines()[0]
         raise RllrError(f"{path}: not a readable Parquet file ({text})") from error
+
+
+def _batch_rows(path: Path, batch: Any, before: int) -> list[Row]:
+    """The rows of a batch, before which the file has `before` rows; RllrError for a bad text."""
+    try:
+        rows: list[Row] = batch.to_pylist()
+        return rows
+    except UnicodeDecodeError:
+        for number in range(batch.num_rows):
+            for name in batch.schema.names:
+                _check_text(batch.column(name)[number], place(path, before + number + 1), name)
+        raise
+
+
+def _check_text(cell: Any, where: str, name: str) -> None:
+    try:
+        cell.as_py()
+    except UnicodeDecodeError as error:
+        raise RllrError(f"{where}: column {name!r} is not UTF-8 text ({error})") from None

@@ -6,7 +6,6 @@ different texts are taken for one is below 1e-7.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from rllr.config.schema import ClassLabels
 from rllr.data.conform import examples
-from rllr.data.examples import Example, folded_texts, joined
+from rllr.data.examples import Example, folded_texts, joined, text_hash
 from rllr.data.formats import place
 from rllr.data.source import Source
 from rllr.models.progress import Say
@@ -96,19 +95,15 @@ def _add(index: Index, source: Source, example: Example, file: int, number: int)
     index.files.append(file)
     index.numbers.append(number)
     folded = folded_texts(source.schema, example)
-    index.keys.append(_hash(joined(folded)))
+    index.keys.append(text_hash(joined(folded)))
     if len(folded) > 1:
-        index.sentences.extend(map(_hash, folded))
-    index.ids.append(_hash(example["id"]))
+        index.sentences.extend(map(text_hash, folded))
+    index.ids.append(text_hash(example["id"]))
     labels = source.schema.labels
     label = example["label"]
     index.labels.append(
         labels.values.index(label) if isinstance(labels, ClassLabels) else float(label)
     )
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 class _Progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -35,6 +35,7 @@ def local_source(project: Project, task: str, *, hashed: bool = True) -> Source:
     parts = {part: [_file(folder, name)] for part, name in _names(project, task).items()}
     if not parts:
         raise RllrError(f"task {task!r}: data.files.test is null; a further test set needs it")
+    _check_distinct(parts)
     files = [path for paths in parts.values() for path in paths]
     facts = {"files": {str(path): sha256(path) for path in files} if hashed else {}}
     return Source(task, schema, data, parts, data.columns, data.labels, facts=facts)
@@ -79,6 +80,19 @@ def _names(project: Project, task: str) -> dict[str, str]:
     parts = PARTS if project.tasks[task].test_of is None else PARTS[-1:]
     names = {part: getattr(data.files, part) for part in parts}
     return {part: name for part, name in names.items() if name is not None}
+
+
+def _check_distinct(parts: Mapping[str, list[Path]]) -> None:
+    """RllrError where one file is to be two parts."""
+    seen: dict[Path, str] = {}
+    for part, paths in parts.items():
+        for path in paths:
+            other = seen.setdefault(path.resolve(), part)
+            if other != part:
+                raise RllrError(
+                    f"data.files: {path} is both {other} and {part}; name another file, or null "
+                    f"for {part}, which carves it from train"
+                )
 
 
 def _candidates(folder: Path, name: str) -> list[Path]:

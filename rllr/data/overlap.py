@@ -70,7 +70,7 @@ def clean(source: Source, indices: Mapping[str, Index]) -> Cleaned:
     for at, name in enumerate(PARTS):
         for later in PARTS[at + 1 :]:
             if name in cleaned.parts and later in indices:
-                twins = Selection(indices[later], _all(indices[later]))
+                twins = Selection(indices[later], all_rows(indices[later]))
                 cleaned.parts[name], overlap = remove(cleaned.parts[name], twins, name, later)
                 found.append(overlap)
                 cleaned.overlaps[f"{name} in {later}"] = overlap.count
@@ -136,7 +136,8 @@ def shared_sentences(train: Selection, test: Selection) -> int:
     return int(found.any(axis=1).sum())
 
 
-def _all(index: Index) -> np.ndarray:
+def all_rows(index: Index) -> np.ndarray:
+    """The numbers of an index's rows."""
     import numpy as np
 
     return np.arange(len(index))

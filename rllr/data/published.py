@@ -17,15 +17,13 @@ from rllr.config.load import Project
 from rllr.data.source import PARTS, Source
 from rllr.errors import RllrError
 from rllr.files import digest, read_json, write_json
-from rllr.heartbeat import alone, beat
+from rllr.heartbeat import HEARTBEAT, alone, beat
 from rllr.layout import Layout
 from rllr.models.fetch import fetch_files
 from rllr.models.origin import hub_origin, require_pin
 from rllr.models.progress import Say
 from rllr.models.published import PublishedFile, fault
 from rllr.repository import Repository
-
-HEARTBEAT = ".heartbeat"
 
 
 def hub_source(project: Project, task: str, say: Say) -> Source:

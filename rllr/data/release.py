@@ -19,9 +19,11 @@ from typing import Any
 from rllr.config.data import ReleaseData
 from rllr.config.load import Project
 from rllr.config.schema import ScoreLabels, TaskConfig
+from rllr.data.contradictions import drop_contradictions
 from rllr.data.examples import Example
+from rllr.data.parts import evaluated
 from rllr.data.release_files import check_files
-from rllr.data.release_rows import ReleaseReader, Row
+from rllr.data.release_rows import EVALUATED, ReleaseReader, Row
 from rllr.data.released import rationales_of, write_released
 from rllr.errors import RllrError
 from rllr.layout import related_tasks
@@ -32,7 +34,6 @@ Rows = dict[str, list[Row]]
 # Parts of the release that a run cannot do without, in the order of SPLITS.
 NEEDED = ("sft", "label_sensitive_train", "rl", "test")
 TRAINED = ("sft", "label_sensitive_train", "rl", "rationale_sensitive_train")
-EVALUATED = ("test", "label_sensitive_heldout", "rationale_sensitive_heldout")
 
 
 @dataclass
@@ -43,11 +44,10 @@ class Removed:
     conflicting: dict[str, int] = field(default_factory=dict)
     evaluated: dict[str, int] = field(default_factory=dict)
     carved: dict[str, int] = field(default_factory=dict)
-    skipped: list[str] = field(default_factory=list)
 
     def facts(self, data: ReleaseData) -> dict[str, Any]:
         """What the manifest says, as it does of other sources."""
-        overlaps = {"rule": data.overlap, "dropped": self.evaluated, "skipped": self.skipped}
+        overlaps = {"rule": data.overlap, "dropped": self.evaluated}
         return {
             "duplicates_removed": self.duplicates,
             "conflicting_labels": self.conflicting,
@@ -71,13 +71,15 @@ def write_release(
     say(reader.summary())
     _check_not_empty(rows, reader)
     removed = Removed()
-    _leave_out_evaluated(project, task, rows, removed)
+    _leave_out_evaluated(project, task, rows, removed, say)
+    contradictory = drop_contradictions(rows, task, say)
     rationales = rationales_of(project.tasks[task], rows)
     splits = _splits(project, task, rows, removed)
     counts = write_released(project, task, folder, rows, rationales, splits)
     accounts = {name: account.as_json() for name, account in reader.accounts.items()}
-    facts = {"files": accounts, "written": counts}
-    return splits, {"release": facts | {"carved": removed.carved}, **removed.facts(data)}
+    facts = {"files": accounts, "written": counts, "carved": removed.carved}
+    facts["contradictory_pairs"] = contradictory
+    return splits, {"release": facts, **removed.facts(data)}
 
 
 def release_of(project: Project, task: str) -> ReleaseData:
@@ -104,26 +106,19 @@ def _check_not_empty(rows: Rows, reader: ReleaseReader) -> None:
 # --- texts that are evaluated on -----------------------------------------------------------------
 
 
-def evaluated_texts(project: Project, task: str) -> set[str]:
-    """Keys of the texts of a task of the release that no training part may hold."""
-    data = release_of(project, task)
-    reader = ReleaseReader(data, task, project.tasks[task])
-    return _keys(_read(reader, data, EVALUATED), EVALUATED)
-
-
-def _keys(rows: Rows, kinds: Iterable[str]) -> set[str]:
+def _keys(rows: Rows, kinds: Iterable[str]) -> set[int]:
     return {row.key for kind in kinds for row in rows[kind]}
 
 
-def _leave_out_evaluated(project: Project, task: str, rows: Rows, removed: Removed) -> None:
+def _leave_out_evaluated(
+    project: Project, task: str, rows: Rows, removed: Removed, say: Say
+) -> None:
     """Refuse training texts that are evaluated on, here or in a related task, or drop them."""
-    evaluated = _keys(rows, EVALUATED)
+    texts = _keys(rows, EVALUATED)
     for name in related_tasks(project, task):
-        if isinstance(project.data(name), ReleaseData):
-            evaluated |= evaluated_texts(project, name)
-        else:
-            removed.skipped.append(f"{name}: its data come from {project.data(name).source}")
-    found = {kind: sum(row.key in evaluated for row in rows[kind]) for kind in TRAINED}
+        for part in evaluated(project, name, say).values():
+            texts.update(part.column("keys").tolist())
+    found = {kind: sum(row.key in texts for row in rows[kind]) for kind in TRAINED}
     if any(found.values()) and release_of(project, task).overlap == "error":
         shown = ", ".join(f"{kind} {count}" for kind, count in found.items() if count)
         raise RllrError(
@@ -131,10 +126,10 @@ def _leave_out_evaluated(project: Project, task: str, rows: Rows, removed: Remov
             f"held-out pairs, those of related tasks too): {shown}; set data.overlap: drop to "
             "train without them"
         )
-    removed.evaluated = _drop(rows, evaluated)
+    removed.evaluated = _drop(rows, texts)
 
 
-def _drop(rows: Rows, keys: Container[str]) -> dict[str, int]:
+def _drop(rows: Rows, keys: Container[int]) -> dict[str, int]:
     """Take the rows with these texts out of all training parts; how many there were."""
     before = {kind: len(rows[kind]) for kind in TRAINED}
     for kind in TRAINED:
@@ -171,7 +166,7 @@ def _splits(project: Project, task: str, rows: Rows, removed: Removed) -> dict[s
 
 def _unique(kind: str, rows: list[Row], removed: Removed) -> list[Row]:
     """The first row of each text; others are counted, and those that state another label."""
-    first: dict[str, Row] = {}
+    first: dict[int, Row] = {}
     conflicts = 0
     for row in rows:
         kept = first.setdefault(row.key, row)
@@ -205,6 +200,6 @@ def _stratum(schema: TaskConfig, label: Label) -> str:
     return label_text(schema, label)
 
 
-def _cut_pairs(rows: Rows, prompts: Container[str]) -> None:
+def _cut_pairs(rows: Rows, prompts: Container[int]) -> None:
     kind = "label_sensitive_train"
     rows[kind] = [row for row in rows[kind] if row.key in prompts]

@@ -16,12 +16,13 @@ from typing import Any
 
 from rllr.config.data import ReleaseData
 from rllr.config.schema import TaskConfig
-from rllr.data.examples import Example, text_key
+from rllr.data.examples import Example, text_hash, text_key
 from rllr.data.release_account import Account, UnfitError
 from rllr.data.release_files import read_list
-from rllr.files import digest
 from rllr.tasks.labels import Label, label_text, legal_label, read_label
 
+# Parts of the release that models are evaluated on.
+EVALUATED = ("test", "label_sensitive_heldout", "rationale_sensitive_heldout")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -37,10 +38,12 @@ class Answer:
 class Row:
     """A row of the task: id and texts, and what its output (or both of them) states.
 
-    `key` is the same for the same text, whatever its task.
+    `number` is its place in the file, from 1; `key` is the same for the same text, whatever its
+    task and source (`text_hash`).
     """
 
-    key: str
+    number: int
+    key: int
     example: Example
     answers: tuple[Answer, ...]
 
@@ -72,28 +75,32 @@ class ReleaseReader:
         name = getattr(self.data.files, kind)
         account = self.accounts[name] = Account()
         rows = []
-        for raw in read_list(Path(self.data.path) / name):
+        for raw in read_list(self.path(kind)):
             account.rows += 1
             try:
                 task, texts = self._task(raw)
                 if task == self.task:
-                    rows.append(self._row(raw, texts, kind))
+                    rows.append(self._row(account.rows, raw, texts, kind))
                 account.tasks[task] += 1
             except UnfitError as error:
                 account.unfit[error.key] += 1
         return rows
 
+    def path(self, kind: str) -> Path:
+        """One of the release's files."""
+        return Path(self.data.path) / getattr(self.data.files, kind)
+
     def summary(self) -> str:
         """The accounts of all files read, for a log."""
         return "\n".join(line for name, one in self.accounts.items() for line in one.lines(name))
 
-    def _row(self, raw: Any, texts: Mapping[str, str | None], kind: str) -> Row:
+    def _row(self, number: int, raw: Any, texts: Mapping[str, str | None], kind: str) -> Row:
         example = {name: (texts[name] or "").strip() for name in self.schema.fields}
         if not all(example.values()):
             raise UnfitError("a text is empty", raw["input"])
-        key = digest(text_key(self.schema, example))[:16]
+        key = text_hash(text_key(self.schema, example))
         answers = self._answers(raw["output"], kind)
-        return Row(key, {"id": f"{self.task}-{key}", **example}, answers)
+        return Row(number, key, {"id": f"{self.task}-{key:016x}", **example}, answers)
 
     def _task(self, raw: Any) -> tuple[str, dict[str, str | None]]:
         """The task of the first rule that fits, and the texts that its groups hold."""

@@ -72,7 +72,7 @@ def only_run() -> Path:
 def show_data(request: Request, sheet: Sheet) -> None:
     """Splits with their sizes and labels, and examples of one of them (default: the first)."""
     folder = request.run / "data" / request.task
-    noted = _manifest(folder)
+    noted = _manifest(folder, "examples", "labels", "settings")
     first = next((name for name in SPLITS if noted["examples"][name]), SPLITS[0])
     split = _one_of("split", request.split or first, SPLITS)
     sheet.heading(f"{request.task}: data of {request.run} ({source_name(noted)})")
@@ -89,7 +89,7 @@ def show_data(request: Request, sheet: Sheet) -> None:
 def show_rationales(request: Request, sheet: Sheet) -> None:
     """Rationales for the stated label beside those for wrong ones (default: of rm)."""
     folder = request.run / "rationales" / request.task
-    noted = _manifest(folder)
+    noted = _manifest(folder, "teacher")
     split = _one_of("split", request.split or "rm", WRITTEN)
     sheet.heading(f"{request.task}: rationales of {request.run}")
     written = {name: read_jsonl(folder / f"{name}.jsonl") for name in WRITTEN}
@@ -136,21 +136,31 @@ def _pair_folders(request: Request) -> list[Path]:
     root = request.run / "pairs" / request.kind
     if request.kind == LABEL_SENSITIVE:
         return [root / request.task]
-    found = sorted(path.parent for path in root.glob(f"{request.model or '*'}/*/*/*/{MANIFEST}"))
+    found = sorted(path.parent for path in root.glob(f"*/*/*/*/{MANIFEST}"))
+    if request.model is not None and found:
+        models = sorted({path.relative_to(root).parts[0] for path in found})
+        model = _one_of("model", request.model, models)
+        found = [path for path in found if path.relative_to(root).parts[0] == model]
     if not found:
-        model = f" of model {request.model!r}" if request.model else ""
         raise RllrError(
-            f"{root}: there are no such pairs{model} yet; `snakemake -c2` makes them, after "
+            f"{root}: there are no such pairs yet; `snakemake -c2` makes them, after "
             "supervised fine-tuning of a model (python -m rllr sample, then judge)"
         )
     return found
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def _manifest(folder: Path, *needed: str) -> dict[str, Any]:
+    """What a stage noted; RllrError where it is not done, or its manifest lacks what is needed."""
     if not (folder / MANIFEST).exists():
         state = "not finished" if folder.exists() else "not there yet"
         raise RllrError(f"{folder}: {state}; {_made_by(folder)}")
     found: dict[str, Any] = read_json(folder / MANIFEST)
+    for key in needed:
+        if key not in found:
+            raise RllrError(
+                f"{folder / MANIFEST}: holds no {key!r}; it is another version's, or was changed. "
+                f"Remove it: {_made_by(folder)}"
+            )
     return found
 
 

@@ -37,13 +37,13 @@ def left_out(noted: Noted, task: str) -> Iterator[str]:
     }
     groups |= {f"overlaps {key}": overlaps.get(key, {}) for key in ("within", "across")}
     groups["evaluated on"] = overlaps.get("dropped", {})
+    released = noted.get("release", {})
+    groups["pairs whose labels are in conflict"] = released.get("contradictory_pairs", {})
     for what, counts in groups.items():
         found = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
         if found:
             yield f"left out, {what}: {found}"
-    for text in overlaps.get("skipped", []):
-        yield f"not compared with {text}"
-    for name, account in noted.get("release", {}).get("files", {}).items():
+    for name, account in released.get("files", {}).items():
         own = account["tasks"].get(task, 0)
         yield f"{name}: {own} rows of this task, {account['unmapped']} of no task or unreadable"
 

@@ -16,11 +16,7 @@ def legal_label(task: TaskConfig, value: Any) -> Label:
     """Return `value` as a label of the task; RllrError says what is allowed."""
     labels = task.labels
     if isinstance(labels, ScoreLabels):
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-        ):
+        if not _is_number(value):
             raise RllrError(f"label {value!r} is not a number")
         if not labels.minimum <= value <= labels.maximum:
             raise RllrError(f"label {value!r} is outside {labels.minimum:g}..{labels.maximum:g}")
@@ -28,6 +24,14 @@ def legal_label(task: TaskConfig, value: Any) -> Label:
     if isinstance(value, bool) or value not in labels.values:
         raise RllrError(f"label {value!r} is none of {', '.join(map(repr, labels.values))}")
     return next(label for label in labels.values if label == value)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number that a float can be; true and false are none."""
+    try:
+        return not isinstance(value, bool) and math.isfinite(value)
+    except (TypeError, OverflowError):
+        return False
 
 
 def label_text(task: TaskConfig, label: Label) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from rllr import slices
 from rllr.config.data import HubData, LocalData
@@ -150,6 +151,16 @@ def test_a_changed_prompt_makes_rationales_anew(tmp_path: Path) -> None:
 
 
 def test_related_tasks_matter_where_one_model_learns_them_all() -> None:
-    assert related_tasks(of(), "mr") == ["sst2"]
-    assert related_tasks(of(tasks=["mr"]), "mr") == []
-    assert related_tasks(of(scope="per_task"), "mr") == []
+    assert related_tasks(of(data=LOCAL), "mr") == ["sst2"]
+    assert related_tasks(of(data=LOCAL, tasks=["mr"]), "mr") == []
+    assert related_tasks(of(data=LOCAL, scope="per_task"), "mr") == []
+
+
+@pytest.mark.parametrize("word", ["yes", "off", "true"])
+def test_labels_that_yaml_reads_as_no_text(word: str) -> None:
+    labels = yaml.safe_load(f"{word}: positive")
+    with pytest.raises(RllrError, match=r"labels: an unquoted yes, no, .* quote what the rows"):
+        of(task_data={"mr": {**LOCAL, "labels": labels}})
+    quoted = yaml.safe_load(f'"{word}": positive')
+    data = of(task_data={"mr": {**LOCAL, "labels": quoted}}).data("mr")
+    assert isinstance(data, LocalData) and data.labels == {word: "positive"}

@@ -85,3 +85,37 @@ def test_the_same_text_in_other_clothes(preset: Project) -> None:
     one, two = {"text_a": "Who?", "text_b": "What?"}, {"text_a": "what", "text_b": "who"}
     assert text_key(pair, one) == text_key(pair, two)
     assert text_key(pair, one) != text_key(pair, {"text_a": "who what", "text_b": "?"})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("\u0926\u093f\u0928", "\u0926\u093e\u0928"),  # two Hindi words, one vowel sign apart
+        ("I like C++", "I like C#"),
+        ("good \U0001f600", "good \U0001f621"),
+        ("r\u00e9sum\u00e9", "resume"),
+        ("x = 2", "x < 2"),
+        ("\U0001f600", "\U0001f621"),
+    ],
+)
+def test_signs_that_tell_texts_apart(preset: Project, one: str, other: str) -> None:
+    keys = {text_key(preset.tasks["mr"], {"text": text}) for text in (one, other)}
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("r\u00e9sum\u00e9", "re\u0301sume\u0301"),
+        ("it\u00b4s `` fine ''", 'it\'s "fine"'),
+        ("it\u2019s \u2026 fine", "its...fine"),
+        ("\u2764\ufe0f good", "\u2764 good"),
+        ("rose -5", "rose \u2013 5"),
+        ("a\u200bb\u00a0c", "ab c"),
+        ("\u2474 one", "(1) one"),
+        ("$ 5_000 , net", "$5000 net"),
+    ],
+)
+def test_and_signs_that_do_not(preset: Project, one: str, other: str) -> None:
+    keys = {text_key(preset.tasks["mr"], {"text": text}) for text in (one, other)}
+    assert len(keys) == 1

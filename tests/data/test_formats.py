@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from data_project import Rows, ids, make, pairs, project_for, single, write
 
@@ -191,6 +192,66 @@ def test_a_malformed_parquet_file(tmp_path: Path) -> None:
     assert "test.parquet, row 1: field 'text' must be a non-empty string, found 3" in refusal(
         project_for(folder), "mr", tmp_path / "to"
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            '{"id": "\\ud800", "text": "a", "label": "positive"}',
+            "field 'id' holds half a character",
+        ),
+        ('{"text": ' + "[" * 200_000, "not valid JSON (maximum recursion depth"),
+        ('{"text": "a", "label": 1' + "0" * 400 + "}", "label 1000"),
+    ],
+)
+def test_odd_rows_are_named_by_their_place(tmp_path: Path, line: str, message: str) -> None:
+    parts = {"train": single("t", 6), "validation": single("v", 3), "test": single("e", 3)}
+    folder = write_parts(tmp_path / "data", "mr", "jsonl", **parts)
+    with (folder / "mr/test.jsonl").open("a") as stream:
+        stream.write(line + "\n")
+    assert f"test.jsonl:4: {message}" in refusal(project_for(folder), "mr", tmp_path / "to")
+
+
+def test_a_score_beyond_all_floats(tmp_path: Path) -> None:
+    rows = [{**row, "label": 3} for row in pairs("t", 6)]
+    folder = write_parts(tmp_path / "data", "stsb", "jsonl", train=rows)
+    path = folder / "stsb/train.jsonl"
+    path.write_text(path.read_text().replace('"label": 3', '"label": ' + "9" * 400, 1))
+    project = project_for(folder, ["stsb"], files={"validation": None, "test": None})
+    said = refusal(project, "stsb", tmp_path / "to")
+    assert "train.jsonl:1: label 999" in said and said.endswith("is not a number")
+
+
+def test_a_parquet_text_that_is_not_utf8(tmp_path: Path) -> None:
+    parts = {"train": single("t", 6), "validation": single("v", 3), "test": single("e", 3)}
+    folder = write_parts(tmp_path / "data", "mr", "parquet", **parts)
+    cells = pa.array([*[b"good"] * 1500, b"na\xefve"], pa.binary())
+    texts = pa.Array.from_buffers(pa.string(), len(cells), cells.buffers())
+    table = pa.table({"text": texts, "label": ["positive"] * len(cells)})
+    pq.write_table(table, folder / "mr/test.parquet")
+    said = refusal(project_for(folder), "mr", tmp_path / "to")
+    assert "test.parquet, row 1501: column 'text' is not UTF-8 text" in said
+
+
+def test_a_long_cell(tmp_path: Path) -> None:
+    parts = {"train": single("t", 6), "validation": single("v", 3), "test": single("e", 3)}
+    parts["test"][0]["text"] = "word " * 30_000
+    folder = write_parts(tmp_path / "data", "mr", "csv", **parts)
+    made, _ = make(project_for(folder), "mr", tmp_path / "to")
+    assert max(len(row["text"]) for row in made["test"]) == 150_000
+
+
+def test_labels_of_the_run_that_do_not_fit_a_task(tmp_path: Path) -> None:
+    rows = [{**row, "label": 3} for row in pairs("t", 6)]
+    folder = write_parts(tmp_path / "data", "stsb", "jsonl", train=rows)
+    data = {"labels": {0: "negative"}, "files": {"validation": None, "test": None}}
+    said = refusal(project_for(folder, ["stsb"], **data), "stsb", tmp_path / "to")
+    for words in (
+        "task 'stsb': labels maps to none of its own: label 'negative' is not a number",
+        "The run's data.labels are every task's; `task_data: {stsb: {labels: …}}`",
+    ):
+        assert words in said
 
 
 def test_two_files_of_one_part_and_half_a_character(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from data_project import ids, make, project_for
 from tiny_project import local_rows, write_local
 
 from rllr.data.examples import text_key
+from rllr.data.local import faults
 from rllr.errors import RllrError
 
 Splits = dict[str, list[dict[str, Any]]]
@@ -117,6 +118,16 @@ def test_no_text_is_in_two_splits_not_even_as_a_swapped_pair(tmp_path: Path) -> 
 def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(RllrError, match=r"data\.path: no folder .*/none/mr; local data lies in"):
         make(project_for(tmp_path / "none"), "mr", tmp_path / "to")
+
+
+@pytest.mark.parametrize("name", ["train", "./train"])
+def test_one_file_for_two_parts(tmp_path: Path, splits: Splits, name: str) -> None:
+    folder = write_local(tmp_path, "mr", splits)
+    project = project_for(folder, files={"test": name}, overlap="drop")
+    (fault,) = faults(project)
+    assert fault[0] == "mr" and "train.jsonl is both train and test; name another" in fault[1]
+    with pytest.raises(RllrError, match="both train and test"):
+        make(project, "mr", tmp_path / "to")
 
 
 def test_a_missing_file(tmp_path: Path, splits: Splits) -> None:

@@ -6,18 +6,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from data_project import Rows, ids, make, pairs, project_for, single, write
+from release_files import data_settings, make_row, rows_of, write_release_files
 from tiny_project import TinyRun
 
 from rllr import slices
 from rllr.config.load import Project, load
 from rllr.data.sources import source_files
 from rllr.errors import RllrError
+from rllr.layout import related_tasks
 
 
 def write_task(folder: Path, task: str, **parts: Rows) -> None:
     for name, rows in parts.items():
         write(folder / task / f"{name}.jsonl", rows)
+
+
+REVIEW = {
+    "name": "Mine",
+    "instruction": "Is this review negative or positive?",
+    "input": "{text}",
+    "labels": {"kind": "class", "values": ["negative", "positive"]},
+    "metric": "accuracy",
+}
+
+
+def write_tasks(folder: Path, tasks: dict[str, Any]) -> None:
+    (folder / "tasks").mkdir()
+    for name, task in tasks.items():
+        (folder / f"tasks/{name}.yaml").write_text(yaml.safe_dump(task))
 
 
 def three(prefix: str, count: int = 12) -> dict[str, Rows]:
@@ -144,23 +162,86 @@ def test_what_a_related_task_carves_is_what_its_own_stage_carves(tmp_path: Path)
     assert sum(facts["overlaps"]["across"].values()) > 0
 
 
-def test_a_related_task_of_another_source_is_passed_over_with_a_note(
-    reviews: Path, tmp_path: Path
-) -> None:
-    data = {
-        "source": "generated",
-        "sizes": {"sft": 9, "rm": 9, "rl": 9, "validation": 9, "test": 9},
-    }
-    local = {"source": "local", "path": str(reviews)}
+GENERATED = {
+    "source": "generated",
+    "sizes": {"sft": 9, "rm": 9, "rl": 9, "validation": 9, "test": 9},
+}
+
+
+def test_generated_data_are_compared_with_none(reviews: Path, tmp_path: Path) -> None:
     raw = {
         "extends": "tiny",
         "tasks": ["mr", "sst2"],
-        "data": data,
-        "task_data": {"mr": local},
+        "data": GENERATED,
+        "task_data": {"mr": {"source": "local", "path": str(reviews)}},
         "teacher": {"backend": "lexical"},
     }
-    _, facts = make(load(raw), "mr", tmp_path / "to")
-    assert facts["overlaps"]["skipped"] == ["sst2: its data come from generated"]
+    project = load(raw)
+    assert related_tasks(project, "mr") == related_tasks(project, "sst2") == []
+    _, facts = make(project, "mr", tmp_path / "to")
+    assert facts["overlaps"]["across"] == {}
+
+
+def test_a_relation_holds_both_ways(tmp_path: Path) -> None:
+    tasks = {"mine": {"related": ["mr"]}, "other": {}}
+    write_tasks(tmp_path, {name: {**REVIEW, **more} for name, more in tasks.items()})
+    raw = {"extends": "tiny", "tasks": ["mr", "mine", "other"]}
+    project = load({**raw, "data": {"source": "local", "path": "data"}}, tmp_path)
+    found = {task: related_tasks(project, task) for task in project.data_tasks}
+    assert found == {"mr": ["mine"], "mine": ["mr"], "other": []}
+
+
+# --- sources of two kinds ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_sources(tmp_path: Path) -> dict[str, Any]:
+    """mr of the release, sst2 in local files; each is tested on one of the other's training texts.
+
+    One more of sst2's training texts is in mr's held-out pairs.
+    """
+    sst2 = three("sst2")
+    text = sst2["test"][3]["text"]
+    seen = {**make_row("mr", "sft", 0, ("a", 0)), "input": text.upper() + "!"}
+    write_release_files(tmp_path / "release", sft=[seen])
+    sst2["train"] += [
+        {"text": rows_of("mr", kind)[2]["input"], "label": "positive"}
+        for kind in ("test", "label_sensitive_heldout")
+    ]
+    write_task(tmp_path / "data", "sst2", **sst2)
+    local = {"source": "local", "path": str(tmp_path / "data")}
+    return {
+        "extends": "tiny",
+        "tasks": ["mr", "sst2"],
+        "data": data_settings(tmp_path / "release"),
+        "task_data": {"sst2": local},
+    }
+
+
+def test_local_data_are_compared_with_the_releases(
+    two_sources: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        RllrError,
+        match=r"1 texts of train are also in mr's test \(first: .*:13 and .*test\.json, row 3\); 1 "
+        r"texts of train are also in mr's label_sensitive_heldout",
+    ):
+        make(load(two_sources), "sst2", tmp_path / "to")
+    two_sources["task_data"]["sst2"]["overlap"] = "drop"
+    made, facts = make(load(two_sources), "sst2", tmp_path / "to")
+    assert len(trained_texts(made)) == 12
+    assert facts["overlaps"]["across"] == {
+        "train in mr's test": 1,
+        "train in mr's label_sensitive_heldout": 1,
+    }
+
+
+def test_and_the_release_with_local_data(two_sources: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(RllrError, match=r"those of related tasks too\): sft 1;"):
+        make(load(two_sources), "mr", tmp_path / "to")
+    two_sources["data"]["overlap"] = "drop"
+    _, facts = make(load(two_sources), "mr", tmp_path / "to")
+    assert facts["overlaps"]["dropped"]["sft"] == 1
 
 
 # --- further test sets ---------------------------------------------------------------------------
@@ -198,6 +279,24 @@ def test_a_further_test_set_has_nothing_but_a_test_and_is_not_trained_on(tmp_pat
         *(f"mnli/{name}.jsonl" for name in ("test", "train", "validation")),
         "mnli_mm/test.jsonl",
     ]
+
+
+def test_the_further_test_set_of_a_related_task(tmp_path: Path) -> None:
+    """A text of mr that is in a test set of sst2's that has a file of its own."""
+    folder = tmp_path / "data"
+    write_tasks(tmp_path, {"sst2_x": {**REVIEW, "test_of": "sst2"}})
+    mr, more = three("mr"), single("more", 6)
+    write_task(folder, "mr", **{**mr, "train": [*mr["train"], more[4]]})
+    write_task(folder, "sst2", **three("sst2"))
+    write_task(folder, "sst2_x", test=more)
+    data = {"source": "local", "path": str(folder)}
+    raw = {"extends": "tiny", "tasks": ["mr", "sst2"], "context_tasks": ["sst2_x"], "data": data}
+    project = load(raw, tmp_path)
+    found = {task: related_tasks(project, task) for task in project.data_tasks}
+    assert found == {"mr": ["sst2", "sst2_x"], "sst2": ["mr", "sst2_x"], "sst2_x": []}
+    with pytest.raises(RllrError, match=r"1 texts of train are also in sst2_x's test"):
+        make(project, "mr", tmp_path / "to")
+    assert folder / "sst2_x/test.jsonl" in source_files(project, "mr")
 
 
 def test_generated_data_have_no_files(run: TinyRun) -> None:

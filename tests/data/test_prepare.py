@@ -5,22 +5,36 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from data_project import make, project_for, single, write
 from tiny_project import TASKS, TinyRun, files_of, local_rows, write_local
 
 from rllr import stages
 from rllr.config.load import CONFIG_DIR
 from rllr.config.schema import SPLITS
+from rllr.data import overlap
 from rllr.data.assemble import TEMPORARY
 from rllr.data.examples import read_examples, text_key
 from rllr.data.source import PARTS
 from rllr.errors import RllrError
-from rllr.files import read_json, sha256
+from rllr.files import read_json, read_jsonl, sha256
 from rllr.layout import MANIFEST
 
-ROOT = CONFIG_DIR.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(CONFIG_DIR.parent)}
+
+
+def start_data_stage(run: TinyRun) -> subprocess.Popen[bytes]:
+    """The data stage of task mr in a process of its own, that has begun to read."""
+    run.config.write_text(yaml.safe_dump(run.raw))
+    command = [sys.executable, "-m", "rllr", "data", "--config", str(run.config), "--task", "mr"]
+    process = subprocess.Popen(command, env=ENVIRONMENT)
+    begun, deadline = run.layout.data("mr") / TEMPORARY / "train", time.monotonic() + 30
+    while not begun.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return process
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -83,19 +97,47 @@ def test_a_killed_stage_leaves_nothing_in_the_way(run: TinyRun, tmp_path: Path) 
     splits = {name: local_rows(name, 20_000 if name == "train" else 9) for name in PARTS}
     folder = write_local(tmp_path / "mine", "mr", splits)
     local = run.but(data={"source": "local", "path": str(folder)}, tasks=["mr"])
-    local.config.write_text(yaml.safe_dump(local.raw))
     to = local.layout.data("mr")
-    command = [sys.executable, "-m", "rllr", "data", "--config", str(local.config), "--task", "mr"]
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    deadline = time.monotonic() + 30
-    while not (to / TEMPORARY / "train").exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
+    process = start_data_stage(local)
     process.kill()
     process.wait()
     assert (to / TEMPORARY / "train").exists() and not list(to.glob("*.json*"))
     stages.data(local.project, "mr")
     assert {path.name for path in to.iterdir()} == {MANIFEST, *(f"{s}.jsonl" for s in SPLITS)}
     assert sum(read_json(to / MANIFEST)["examples"].values()) == 20_018
+
+
+def test_a_second_process_waits_for_the_first(run: TinyRun, tmp_path: Path) -> None:
+    splits = {name: local_rows(name, 20_000 if name == "train" else 9) for name in PARTS}
+    folder = write_local(tmp_path / "mine", "mr", splits)
+    local = run.but(data={"source": "local", "path": str(folder)}, tasks=["mr"])
+    to = local.layout.data("mr")
+    process = start_data_stage(local)
+    stages.data(local.project, "mr")
+    assert process.wait() == 0
+    assert {path.name for path in to.iterdir()} == {MANIFEST, *(f"{s}.jsonl" for s in SPLITS)}
+    noted = read_json(to / MANIFEST)
+    for name, count in noted["examples"].items():
+        path = to / f"{name}.jsonl"
+        assert len(read_jsonl(path)) == count and sha256(path) == noted["sha256"][name]
+    assert sum(noted["examples"].values()) == 20_018
+
+
+def test_rows_that_vanish_before_they_are_copied_are_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in PARTS:
+        write(tmp_path / f"data/mr/{name}.jsonl", single(name, 9))
+    check = overlap.check_ids
+
+    def tamper(parts: dict[str, Any]) -> None:
+        check(parts)
+        os.truncate(parts["train"].index.stored, 100)
+
+    monkeypatch.setattr(overlap, "check_ids", tamper)
+    with pytest.raises(RllrError, match=r"parts/train: changed while its rows were copied"):
+        make(project_for(tmp_path / "data"), "mr", tmp_path / "to")
+    assert not (tmp_path / "to" / "sft.jsonl").exists()
 
 
 def test_bad_local_data_leaves_nothing_behind(run: TinyRun, tmp_path: Path) -> None:

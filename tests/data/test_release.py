@@ -21,6 +21,7 @@ from tiny_project import TinyRun, files_of
 from rllr import stages
 from rllr.config.schema import SPLITS
 from rllr.data.examples import read_examples
+from rllr.data.prepare import prepare
 from rllr.data.released import released_pairs
 from rllr.errors import RllrError
 from rllr.files import read_json, read_jsonl, write_jsonl
@@ -218,6 +219,40 @@ def test_repeated_texts_and_texts_with_two_labels_are_counted(run: TinyRun) -> N
     assert (found["duplicates_removed"]["sft"], found["conflicting_labels"]["sft"]) == (1, 1)
     examples = noted(released, "mr")["examples"]
     assert examples["sft"] + examples["validation"] == 20
+
+
+def contested(kind: str, better: int) -> dict[str, Any]:
+    """A row on one and the same film, negative (0) or positive (1), of whichever file."""
+    labels = [better] if kind in ("sft", "test") else [better, 1 - better]
+    return make_row("mr", "contested", 0, *[(f"It is {label}.", label) for label in labels])
+
+
+@pytest.mark.parametrize(
+    ("more", "counted", "label"),
+    [
+        ({"label_sensitive_train": [1, 0, 1]}, "label_sensitive_train with an earlier pair", 1),
+        ({"sft": [0], "label_sensitive_train": [1, 0]}, "label_sensitive_train with sft", 0),
+        ({"label_sensitive_heldout": [0, 1]}, "label_sensitive_heldout with an earlier pair", 0),
+        ({"test": [1], "label_sensitive_heldout": [0, 1]}, "label_sensitive_heldout with test", 1),
+    ],
+)
+def test_no_text_is_in_pairs_both_ways(
+    run: TinyRun, more: dict[str, list[int]], counted: str, label: int
+) -> None:
+    rows = {kind: [contested(kind, n) for n in labels] for kind, labels in more.items()}
+    write_release_files(run.root / "release", **rows)
+    # One text is carved from sft: none that is in pairs, as there are others.
+    project = released_run(run, tasks=["mr"], validation_share=0.05).project
+    said: list[str] = []
+    folder = run.layout.data("mr")
+    facts = prepare(project, "mr", folder, said.append)
+    found = {what: n for what, n in facts["release"]["contradictory_pairs"].items() if n}
+    assert found == {counted: 1}
+    assert f"labels are in conflict: {counted} 1" in said[-1]
+    part = "train" if "train" in counted else "heldout"
+    pairs = released_pairs(project, "mr", folder, "label_sensitive", part) or []
+    kept = {pair["example"]["label"] for pair in pairs if "contested" in pair["example"]["text"]}
+    assert kept == {["negative", "positive"][label]}
 
 
 # --- texts that are evaluated on -----------------------------------------------------------------

@@ -108,8 +108,8 @@ def test_rationale_sensitive_pairs_of_each_model(
     stages.judge(run.job(), "sft")
     status, out, _ = shown("pairs", *words, run=folder)
     assert status == 0 and "rationale_sensitive pairs" in out and "chosen" in out
-    status, _, err = shown("pairs", *words, "--model", "other", run=folder)
-    assert status == 2 and "of model 'other'" in err
+    status, _, err = shown("pairs", *words, "--model", "/other", run=folder)
+    assert status == 2 and "--model: no model '/other' here" in err
 
 
 def test_pairs_of_an_earlier_version_have_no_statistics(
@@ -126,13 +126,12 @@ def test_what_manifests_say_of_rows_and_models() -> None:
     noted = {
         "duplicates_removed": {"train": 3, "test": 0},
         "conflicting_labels": {"train": 0},
-        "overlaps": {"rule": "drop", "within": {"train in test": 2}, "skipped": ["x: elsewhere"]},
+        "overlaps": {"rule": "drop", "within": {"train in test": 2}},
         "release": {"files": {"a.json": {"rows": 9, "tasks": {"mr": 4}, "unmapped": 5}}},
     }
     assert list(left_out(noted, "mr")) == [
         "left out, repeated texts: train 3",
         "left out, overlaps within: train in test 2",
-        "not compared with x: elsewhere",
         "a.json: 4 rows of this task, 5 of no task or unreadable",
     ]
     facts = {"backend": "openai", "model": "m", "failed": 0, "share": 0.5, "spent": {"tokens": 1}}
@@ -230,6 +229,16 @@ def test_what_is_not_made_yet_says_how_to_make_it(
     assert "rationales/mr: not finished; `snakemake -c2 " in err
     _, _, err = shown("data", "--task", "mr", run=tmp_path / "none")
     assert "--run: no folder" in err
+
+
+def test_a_manifest_of_another_version(shown: Show, prepared: TinyRun, tmp_path: Path) -> None:
+    run = prepared.copy(tmp_path / "copy")
+    path = run.layout.data("mr") / MANIFEST
+    noted = read_json(path)
+    del noted["examples"]
+    write_json(path, noted)
+    status, _, err = shown("data", "--task", "mr", run=run.layout.run)
+    assert status == 2 and "manifest.json: holds no 'examples'; it is another version's" in err
 
 
 def test_the_only_run_is_taken(
