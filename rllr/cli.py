@@ -283,7 +283,7 @@ def _check(options: argparse.Namespace) -> None:
         others = f" (the data of {len(found) - 1} more tasks are wrong too)" if found[1:] else ""
         raise RllrError(found[0] + others)
     print(f"{options.config}: fine; run {config.run!r} has {cells} cells")
-    for who, fault, _ in asked(project):
+    for who, fault, _ in asked(project, online=False):
         if fault:
             print(f"{who} cannot be asked from here: {fault}")
 

@@ -145,7 +145,7 @@ def _data(patient: Patient) -> Iterator[Finding]:
 
 
 def _asked(patient: Patient) -> Iterator[Finding]:
-    for who, fault, name in asked(patient.project):
+    for who, fault, name in asked(patient.project, online=True):
         yield Finding("missing" if fault else "ok", who, fault or f"asks {name}")
 
 

@@ -73,7 +73,10 @@ class LanguageModel(Strict):
                 "endpoint is http(s)://HOST[:PORT][/PATH], without user, password or query; the "
                 "key comes from the environment variable that `key` names"
             )
-        return value.rstrip("/")
+        bare = value.rstrip("/")
+        if bare.endswith("/chat/completions"):
+            raise ValueError("endpoint ends before /chat/completions, often in /v1")
+        return bare
 
 
 class TeacherConfig(LanguageModel):
@@ -130,4 +133,9 @@ L = TypeVar("L", bound="TeacherConfig | JudgeConfig")
 def _named(asked: L, who: str) -> L:
     if asked.asks and not asked.model:
         raise ValueError(f"{who}.backend {asked.backend} needs {who}.model")
+    if asked.model and not asked.asks:
+        raise ValueError(
+            f"{who}.model is set, but {who}.backend is {asked.backend}, which asks no language "
+            "model; set backend to openai or local"
+        )
     return asked

@@ -25,7 +25,7 @@ def validate(schema: type[S], data: Any, where: str) -> S:
 
 def _explain(schema: type[Strict], item: Any) -> str:
     path = [str(part) for part in item["loc"]]
-    key = ".".join(path) or "file"
+    key = ".".join(_named(schema, path)) or "file"
     if item["type"] == "extra_forbidden":
         return f"unknown key {key!r}{nearest(path[-1], _siblings(schema, path[:-1]))}"
     if item["type"] == "missing":
@@ -35,6 +35,18 @@ def _explain(schema: type[Strict], item: Any) -> str:
     message = item["msg"].removeprefix("Value error, ")
     shown = "" if item["type"] == "value_error" else f" (found {item['input']!r})"
     return f"{key}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _named(schema: type[Strict], path: list[str]) -> list[str]:
+    """The keys of a path as a user writes them: without which class of several was meant."""
+    definitions = schema.model_json_schema()
+    node: dict[str, Any] = definitions
+    found = []
+    for part in path:
+        if part not in node.get("discriminator", {}).get("mapping", {}):
+            found.append(part)
+        node = _child(node, part, definitions)
+    return found
 
 
 def _siblings(schema: type[Strict], path: list[str]) -> list[str]:

@@ -73,9 +73,9 @@ def test_a_misspelt_name_is_met_with_the_nearest_and_what_is_allowed(
         ({"seeds": [-1]}, r"seeds\.0: .*\(found -1\)"),
         ({"scope": "mixed"}, r"scope: .*'mixture' or 'per_task' \(found 'mixed'\)"),
         ({"run": "../up"}, r"run: .*\(found '../up'\)"),
-        ({"data": {"noise": 0.9}}, r"data\.generated\.noise: .*0\.5 \(found 0\.9\)"),
+        ({"data": {"noise": 0.9}}, r"data\.noise: .*0\.5 \(found 0\.9\)"),
         ({"data": {"source": "locl"}}, r"data: .*'generated', 'local'"),
-        ({"data": {"source": "local"}}, r"data\.local\.path: missing"),
+        ({"data": {"source": "local"}}, r"data\.path: missing"),
         (
             {"data": {"source": "local", "path": "x", "rm_share": 0.7, "rl_share": 0.3}},
             "must leave something",

@@ -145,11 +145,11 @@ def test_prompts_are_those_of_the_released_code(paper: Project) -> None:
             "source.layout baichuan goes with architecture llama or llama_alibi, not glm",
         ),
         ({"device": "cpu"}, "needs `size` .* and `device: cuda` .*device cpu"),
-        ({"source": {"revision": "main"}}, r"source\.hub\.revision: .*\(found 'main'\)"),
-        ({"source": {"repo": "llama"}}, r"source\.hub\.repo: .*\(found 'llama'\)"),
+        ({"source": {"revision": "main"}}, r"source\.revision: .*\(found 'main'\)"),
+        ({"source": {"repo": "llama"}}, r"source\.repo: .*\(found 'llama'\)"),
         ({"source": {"kind": "hbu"}}, r"source: .*'tiny', 'hub'"),
         ({"shape": {"head_dim": 64}}, "unknown key 'shape.head_dim'.*allowed: heads, hidden_size"),
-        ({"source": {"hidden_size": 64}}, "unknown key 'source.hub.hidden_size'.*allowed: eos"),
+        ({"source": {"hidden_size": 64}}, "unknown key 'source.hidden_size'.*allowed: eos"),
     ],
 )
 def test_a_bad_hub_model_is_refused(change: dict[str, Any], message: str) -> None:
@@ -162,7 +162,7 @@ def test_a_bad_hub_model_is_refused(change: dict[str, Any], message: str) -> Non
 def test_a_revision_has_to_be_said_even_if_it_is_none() -> None:
     raw = read_yaml(CONFIG_DIR / "models/llama2-7b.yaml")
     raw["source"].pop("revision")
-    with pytest.raises(RllrError, match=r"source\.hub\.revision: missing"):
+    with pytest.raises(RllrError, match=r"source\.revision: missing"):
         validate(ModelConfig, raw, "models/mine.yaml")
 
 

@@ -61,7 +61,7 @@ def labels(*values: Any, kind: str = "class") -> dict[str, Any]:
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"labels": labels("a")}, "labels.class.values: .*at least 2"),
+        ({"labels": labels("a")}, "labels.values: .*at least 2"),
         ({"labels": labels(True, False)}, "quotes"),
         ({"labels": labels("Yes", "yes")}, "two labels read the same"),
         ({"labels": labels("a", "b", kind="klass")}, "labels: .*'class', 'score'"),

@@ -102,7 +102,8 @@ class ChatServer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         fields = (line.split(": ", 1) for line in head[1:] if ": " in line)
         headers = {name.lower(): value for name, value in fields}
-        body = json.loads(await reader.readexactly(int(headers["content-length"])))
+        length = int(headers.get("content-length", 0))  # none: the list of models is asked for
+        body = json.loads(await reader.readexactly(length)) if length else {}
         name = digest(body)
         fault = self.fault(body, self.seen[name])
         self.seen[name] += 1
@@ -152,6 +153,8 @@ class ChatServer:
         return status, text.encode(), headers
 
     def _completion(self, body: dict[str, Any], fault: str) -> dict[str, Any]:
+        if not body:
+            return {"data": []}
         prompt = body["messages"][0]["content"]
         text = self.answer(body) if self.answer else None
         if text is None:

@@ -45,7 +45,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"))
     # A closed port: what asks the hub finds none.
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    for name in ("HF_HUB_OFFLINE", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump({"extends": "paper", "run": "paper"}))
     return Workspace(tmp_path, config)

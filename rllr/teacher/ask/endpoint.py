@@ -19,6 +19,7 @@ from rllr.errors import RllrError
 from rllr.teacher.ask.reply import TransientError, check_status, error_fields, read_answer
 from rllr.teacher.ask.request import FILTERED, Answer
 
+PROBE_SECONDS = 10.0
 OFFICIAL = "https://api.openai.com/"
 # Servers differ in the name of the limit, and some know no seed. None: left out.
 DIALECT = {"max_tokens": "max_completion_tokens", "seed": None}
@@ -128,3 +129,20 @@ def read_key(settings: LanguageModel, who: str) -> str | None:
             f"let {who}.key name another variable), or set {who}.endpoint to a server of your own"
         )
     return found or None
+
+
+def probe(settings: LanguageModel, who: str) -> None:
+    """RllrError unless the endpoint answers and takes the key; no model is asked anything."""
+    import httpx2
+
+    key, where = read_key(settings, who), f"{who}: {settings.endpoint}"
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        reply = httpx2.get(f"{settings.endpoint}/models", headers=headers, timeout=PROBE_SECONDS)
+    except httpx2.RequestError as error:
+        raise RllrError(
+            f"{where} does not answer from here ({type(error).__name__}); is the server up, and "
+            "the address right?"
+        ) from None
+    if reply.status_code in (401, 403):
+        raise RllrError(f"{where} does not accept the key in {settings.key}; is it set, and whole?")

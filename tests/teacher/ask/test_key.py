@@ -7,6 +7,7 @@ from chat_server import ChatServer, Fault, MakeProject
 
 from rllr.errors import RllrError
 from rllr.teacher.ask.asker import make_asker
+from rllr.teacher.ask.endpoint import probe
 from rllr.teacher.ask.request import Request
 
 KEY = "sk-test-0123456789abcdef"
@@ -74,3 +75,26 @@ def test_a_key_that_cannot_be_one(asking: MakeProject, monkeypatch: pytest.Monke
     with pytest.raises(RllrError, match="malformed") as error:
         make_asker(asking("http://127.0.0.1:9/v1"), "teacher")
     assert KEY not in str(error.value)
+
+
+def test_whether_an_endpoint_answers_is_seen_without_asking_a_model(
+    asking: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with ChatServer() as server:
+        probe(asking(server.endpoint).config.teacher, "teacher")
+        assert [headers["path"] for headers in server.headers] == ["GET /v1/models HTTP/1.1"]
+        assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+        gone = server.endpoint
+    with pytest.raises(RllrError, match=f"{gone} does not answer from here"):
+        probe(asking(gone).config.teacher, "teacher")
+
+
+def test_a_key_that_an_endpoint_does_not_take(
+    asking: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with ChatServer(fault=lambda *_: f"status 401 wrong key {KEY}") as server:
+        with pytest.raises(RllrError, match="does not accept the key in OPENAI_API_KEY") as error:
+            probe(asking(server.endpoint).config.teacher, "teacher")
+        assert KEY not in str(error.value)
