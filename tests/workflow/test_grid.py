@@ -139,6 +139,15 @@ def test_one_cell_asks_only_for_what_it_needs(tmp_path: Path) -> None:
     }
 
 
+def test_deleted_rationales_are_written_again_where_they_are_needed(tmp_path: Path) -> None:
+    workspace = write_workspace(tmp_path, {})
+    target = "results/cut/pairs/label_sensitive/mr/manifest.json"
+    workspace.snakemake(target)
+    workspace.path("rationales/mr/rm.jsonl").unlink()
+    (workspace.folder / target).unlink()
+    assert workspace.planned(target) == {"rationales": 1, "label_pairs": 1}
+
+
 def test_evaluating_one_task_trains_on_the_same_mixture(
     tmp_path: Path, finished: Workspace
 ) -> None:

@@ -62,7 +62,9 @@ if not CONFIG.exists():
 
 TASKS = PROJECT.data_tasks
 SPLITS = ["sft", "rm", "rl", "validation", "test"]
+RATIONALES = ["sft", "rm", "validation"]
 PAIRS = ["train", "heldout"]
+ROWS = {"data": SPLITS, "rationales": RATIONALES, "pairs": PAIRS}
 REWARDS = list(PROJECT.config.reward_models)
 THREADS = PROJECT.config.threads
 SFT_WEIGHTS = FULL_MODEL if PROJECT.config.training.sft.tuning == "full" else ADAPTER
@@ -167,7 +169,16 @@ def cell_unit(wildcards):
 
 
 def done(folders):
-    return [folder / "manifest.json" for folder in folders]
+    """All files of folders of data, rationales and pairs; what needs a deleted one makes it again."""
+    return [
+        folder / name
+        for folder in folders
+        for name in ["manifest.json", *rows_in(folder)]
+    ]
+
+
+def rows_in(folder):
+    return [f"{name}.jsonl" for name in ROWS[folder.relative_to(RUN).parts[0]]]
 
 
 def base_of(wildcards):

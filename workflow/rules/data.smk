@@ -24,9 +24,12 @@ rule data:
 
 rule rationales:
     input:
-        rules.data.output.manifest,
+        rules.data.output,
     output:
         manifest=LAYOUT.rationales("{task}") / "manifest.json",
+        rationales=expand(
+            str(LAYOUT.rationales("{{task}}") / "{split}.jsonl"), split=RATIONALES
+        ),
     log:
         LOGS / "rationales/{task}.log",
     localrule: True
@@ -45,8 +48,8 @@ rule rationales:
 
 rule label_pairs:
     input:
-        rules.data.output.manifest,
-        rules.rationales.output.manifest,
+        rules.data.output,
+        rules.rationales.output,
     output:
         manifest=LAYOUT.label_pairs("{task}") / "manifest.json",
         pairs=expand(str(LAYOUT.label_pairs("{{task}}") / "{name}.jsonl"), name=PAIRS),
