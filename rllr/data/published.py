@@ -17,7 +17,7 @@ from rllr.config.load import Project
 from rllr.data.source import PARTS, Source
 from rllr.errors import RllrError
 from rllr.files import digest, read_json, write_json
-from rllr.heartbeat import HEARTBEAT, alone, beat
+from rllr.heartbeat import sole_writer
 from rllr.layout import Layout
 from rllr.models.fetch import fetch_files
 from rllr.models.origin import hub_origin, require_pin
@@ -64,19 +64,13 @@ def fetch_dataset(dataset: HubDataset, to: Path, say: Say) -> dict[str, Any]:
     record = _record(to, patterns)
     if (known := _verified(record, to)) is not None:
         return known
-    heartbeat = to / HEARTBEAT
-    with alone(to, heartbeat):
+    with sole_writer(to):
         if (known := _verified(record, to)) is not None:
             return known
-
-        def say_alive(line: str) -> None:
-            beat(heartbeat)
-            say(line)
-
         origin = hub_origin(_repository(dataset), dataset.revision)
         parts = {part: _matching(origin.files, p, origin.name) for part, p in patterns.items()}
         files = list(dict.fromkeys(file for found in parts.values() for file in found))
-        found = fetch_files(origin, files, to, say_alive)
+        found = fetch_files(origin, files, to, say)
         names = {part: [file.name for file in found] for part, found in parts.items()}
         facts = {**found["fetched"], "parts": names, "files": found["files"]}
         write_json(record, facts)
