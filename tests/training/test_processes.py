@@ -47,7 +47,12 @@ def on_two(run: TinyRun) -> TinyRun:
 
 @pytest.mark.parametrize(
     "stage, name, micro",
-    [("sft", "sft", None), ("sft", "sft", 3), ("reward", "rllr_rm", 3), ("policy", "rllr", 3)],
+    [
+        pytest.param("sft", "sft", None, marks=pytest.mark.slow),
+        ("sft", "sft", 3),
+        ("reward", "rllr_rm", 3),
+        ("policy", "rllr", 3),
+    ],
 )
 def test_two_processes_have_the_losses_of_one(
     rewarded: TinyRun, tmp_path: Path, stage: str, name: str, micro: int | None

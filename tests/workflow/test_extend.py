@@ -83,10 +83,6 @@ def test_one_of_each_runs_through_to_a_table_cell(workspace: Workspace) -> None:
 
 BAD = {
     "an unknown key": ({"sedes": [1]}, "did you mean 'seeds'"),
-    "an unknown model": ({"models": ["my-modle"]}, "did you mean 'my-model'"),
-    "an unknown task": ({"tasks": ["heta"]}, "did you mean 'heat'"),
-    "an unknown method": ({"methods": ["boht"]}, "did you mean 'both'"),
-    "an unknown preset": ({"extends": "tinny"}, "did you mean 'tiny'"),
     "a reward model that is not there": ({"reward_models": None}, "reward_models"),
 }
 

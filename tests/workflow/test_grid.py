@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.workflow.conftest import Workspace, read, write_workspace
 
 METHODS = ["sft_label", "sft", "rlhf", "rllr", "rllr_mixed"]
@@ -85,6 +87,7 @@ def test_a_deleted_table_is_written_again(finished: Workspace) -> None:
     assert path.read_text() == text
 
 
+@pytest.mark.slow
 def test_a_deleted_adapter_is_trained_again_bit_for_bit(finished: Workspace) -> None:
     before = finished.metrics()
     path = trained(finished, "rllr") / "adapter_model.safetensors"

@@ -26,6 +26,7 @@ def target(workspace: Workspace) -> str:
     return str(workspace.path(SFT, "manifest.json").relative_to(workspace.folder))
 
 
+@pytest.mark.slow
 def test_a_killed_stage_is_tried_again_and_a_mistake_is_not(started: Workspace) -> None:
     process = started.start(target(started))
     pid = _training_process(started.path(SFT))
