@@ -48,8 +48,14 @@ def assemble(project: Project, task: str, folder: Path, say: Say) -> dict[str, A
         counts = {
             name: _write(source, splits.get(name), folder / f"{name}.jsonl") for name in SPLITS
         }
-    facts = {"source": dict(source.facts), **_facts(source, indices, cleaned, parts, across)}
-    return facts | {"sizes": _sizes(source, splits, say), "labels": counts}
+    sizes = _sizes(source, splits, say)
+    return {
+        "examples": {name: size["got"] for name, size in sizes.items()},
+        "source": dict(source.facts),
+        **_facts(source, indices, cleaned, parts, across),
+        "sizes": sizes,
+        "labels": counts,
+    }
 
 
 def _without_related(

@@ -13,14 +13,13 @@ from rllr.data.formats import ENDINGS, can_read
 from rllr.data.release_files import check_files
 from rllr.data.source import PARTS, Source
 from rllr.errors import RllrError
-from rllr.files import sha256
 
 # Rows of each file that are looked at before a run.
 FIRST = 100
 
 
-def local_source(project: Project, task: str, *, hashed: bool = True) -> Source:
-    """A task's files, with their SHA-256 unless that is not wanted; RllrError where one is missing.
+def local_source(project: Project, task: str) -> Source:
+    """A task's files; RllrError where one is missing.
 
     A further test set (`test_of`) has a test part alone.
     """
@@ -37,7 +36,7 @@ def local_source(project: Project, task: str, *, hashed: bool = True) -> Source:
         raise RllrError(f"task {task!r}: data.files.test is null; a further test set needs it")
     _check_distinct(parts)
     files = [path for paths in parts.values() for path in paths]
-    facts = {"files": {str(path): sha256(path) for path in files} if hashed else {}}
+    facts = {"files": [str(path) for path in files]}
     return Source(task, schema, data, parts, data.columns, data.labels, facts=facts)
 
 
@@ -59,7 +58,7 @@ def faults(project: Project) -> Iterator[tuple[str, str]]:
         data = project.data(task)
         try:
             if isinstance(data, LocalData):
-                _look_into(local_source(project, task, hashed=False))
+                _look_into(local_source(project, task))
             elif isinstance(data, ReleaseData):
                 check_files(data)
         except RllrError as error:

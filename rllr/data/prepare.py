@@ -31,11 +31,7 @@ def prepare(project: Project, task: str, folder: Path, say: Say | None = None) -
         facts = assemble(project, task, folder, say)
     else:
         facts = _made_whole(project, task, folder, say)
-    return {
-        "examples": {name: sum(facts["labels"][name].values()) for name in SPLITS},
-        **facts,
-        "sha256": {name: sha256(folder / f"{name}.jsonl") for name in SPLITS},
-    }
+    return facts | {"sha256": {name: sha256(folder / f"{name}.jsonl") for name in SPLITS}}
 
 
 def check_source(project: Project, task: str) -> None:

@@ -8,7 +8,6 @@ Untested on the authors' own files.
 
 from __future__ import annotations
 
-import math
 import random
 from collections import defaultdict
 from collections.abc import Container, Iterable
@@ -18,7 +17,7 @@ from typing import Any
 
 from rllr.config.data import ReleaseData
 from rllr.config.load import Project
-from rllr.config.schema import ScoreLabels, TaskConfig
+from rllr.config.schema import TaskConfig
 from rllr.data.contradictions import drop_contradictions
 from rllr.data.examples import Example
 from rllr.data.parts import evaluated
@@ -28,7 +27,7 @@ from rllr.data.released import rationales_of, write_released
 from rllr.errors import RllrError
 from rllr.layout import related_tasks
 from rllr.models.progress import Say
-from rllr.tasks.labels import Label, label_text
+from rllr.tasks.labels import label_bin
 
 Rows = dict[str, list[Row]]
 # Parts of the release that a run cannot do without, in the order of SPLITS.
@@ -159,7 +158,8 @@ def _splits(project: Project, task: str, rows: Rows, removed: Removed) -> dict[s
             )
         size = getattr(data.sizes, name)
         if size and size < len(part):
-            found[name] = random.Random(f"limit/{data.seed}/{task}/{name}").sample(part, size)
+            seed = f"limit/{data.seed}/{task}/{name}"
+            found[name] = _drawn(project.tasks[task], part, seed)[:size]
     _cut_pairs(rows, {row.key for row in found["rm"]})
     return {name: [row.labelled for row in part] for name, part in found.items()}
 
@@ -179,25 +179,29 @@ def _unique(kind: str, rows: list[Row], removed: Removed) -> list[Row]:
 
 
 def _carved(project: Project, task: str, rows: Rows, sft: list[Row]) -> list[Row]:
-    """A seeded sample of sft with its shares of labels, if possible of texts trained on nowhere."""
-    data, schema = release_of(project, task), project.tasks[task]
+    """A stratified sample of sft, if possible of texts trained on nowhere else."""
+    data = release_of(project, task)
     elsewhere = _keys(rows, TRAINED[1:])
+    drawn = _drawn(project.tasks[task], sft, f"validation/{data.seed}/{task}", elsewhere)
+    size = data.sizes.validation or round(data.validation_share * len(sft))
+    return drawn[: max(1, min(size, len(sft) - 1))]
+
+
+def _drawn(
+    schema: TaskConfig, rows: list[Row], seed: str, last: Container[int] = frozenset()
+) -> list[Row]:
+    """Rows in a drawn order whose beginnings have the shares of labels of them all.
+
+    Of each label, texts with keys in `last` come last. Rows without a label are one group.
+    """
     groups: dict[str, list[Row]] = defaultdict(list)
-    for row in random.Random(f"validation/{data.seed}/{task}").sample(sft, len(sft)):
-        groups[_stratum(schema, row.answers[0].label)].append(row)
+    for row in random.Random(seed).sample(rows, len(rows)):
+        groups[label_bin(schema, row.answers[0].label) if row.answers else ""].append(row)
     ranked = []
     for name, group in sorted(groups.items()):
-        group.sort(key=lambda row: row.key in elsewhere)
+        group.sort(key=lambda row: row.key in last)
         ranked += [((place + 0.5) / len(group), name, row) for place, row in enumerate(group)]
-    ranked.sort(key=lambda item: item[:2])
-    size = data.sizes.validation or round(data.validation_share * len(sft))
-    return [row for _, _, row in ranked[: max(1, min(size, len(sft) - 1))]]
-
-
-def _stratum(schema: TaskConfig, label: Label) -> str:
-    if isinstance(schema.labels, ScoreLabels):
-        return str(math.floor(float(label) + 0.5))
-    return label_text(schema, label)
+    return [row for _, _, row in sorted(ranked, key=lambda item: item[:2])]
 
 
 def _cut_pairs(rows: Rows, prompts: Container[int]) -> None:

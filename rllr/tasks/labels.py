@@ -41,6 +41,13 @@ def label_text(task: TaskConfig, label: Label) -> str:
     return str(label)
 
 
+def label_bin(task: TaskConfig, label: Label) -> str:
+    """The class that a label is counted under: its text, scores rounded to whole numbers."""
+    if isinstance(task.labels, ScoreLabels):
+        return str(math.floor(float(label) + 0.5))
+    return label_text(task, label)
+
+
 def read_label(task: TaskConfig, text: str) -> Label | None:
     """The label that `text` states, or None when it states no legal one."""
     if isinstance(task.labels, ScoreLabels):

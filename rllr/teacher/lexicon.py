@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rllr.config.schema import ScoreLabels, TaskConfig
-from rllr.tasks.labels import Label, label_text
+from rllr.config.schema import TaskConfig
+from rllr.tasks.labels import Label, label_bin
 
 WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 SMOOTHING = 1.0
@@ -34,13 +34,6 @@ def features(task: TaskConfig, example: Mapping[str, Any]) -> dict[str, str]:
     both = texts[0] & texts[1]
     union = sorted(texts[0] | texts[1])
     return {word: f"{'both' if word in both else 'one'}:{word}" for word in union}
-
-
-def label_bin(task: TaskConfig, label: Label) -> str:
-    """The class a label is counted under: its text, scores rounded to whole numbers."""
-    if isinstance(task.labels, ScoreLabels):
-        return str(math.floor(float(label) + 0.5))
-    return label_text(task, label)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from rllr.layout import MANIFEST, SAMPLES
 from rllr.tasks.response import parse_response
 from rllr.teacher.released import ReleasedTeacher
 
+SIZED = {"test": 4, "sft": 8}
 NUMBERED = {"sft": "sft", "rm": "label_sensitive_train", "rl": "rl", "test": "test"}
 
 
@@ -97,6 +98,20 @@ def test_sizes_cut_splits_and_the_pairs_of_prompts_that_are_left_out(released: T
     pairs = read_jsonl(run.layout.data("mnli") / "released_pairs.label_sensitive.train.jsonl")
     assert len(kept) == 2 and {pair["example"]["id"] for pair in pairs} == kept
     assert (len(split(run, "mnli", "sft")), len(split(run, "mnli", "validation"))) == (5, 3)
+
+
+def test_sizes_keep_the_shares_of_labels(released: TinyRun) -> None:
+    def counts() -> dict[str, Counter[str]]:
+        labels = {name: [row["label"] for row in split(released, "mr", name)] for name in SIZED}
+        return {name: Counter(found) for name, found in labels.items()}
+
+    stages.data(released.project, "mr")
+    whole = counts()
+    stages.data(released.but(data={"sizes": SIZED}).project, "mr")
+    for name, cut in counts().items():
+        assert cut.total() == SIZED[name] < whole[name].total()
+        for label, count in whole[name].items():
+            assert abs(cut[label] - SIZED[name] * count / whole[name].total()) < 1
 
 
 def test_responses_of_pairs_are_written_as_the_project_writes_them(released: TinyRun) -> None:

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from rllr.config.load import Project
-from rllr.teacher.lexicon import Lexicon, features, label_bin, words_of
+from rllr.tasks.labels import label_bin
+from rllr.teacher.lexicon import Lexicon, features, words_of
 
 
 def test_scores_follow_the_formula(preset: Project) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rllr.config.load import load_file
+from rllr.config.load import CONFIG_DIR, load_file, read_yaml
 from rllr.plan_jobs import counts
 from tests.workflow.conftest import Workspace
 
@@ -47,6 +47,11 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     for name in ("HF_HUB_OFFLINE", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    # As a task whose commit nobody has looked up yet.
+    task = read_yaml(CONFIG_DIR / "tasks/appreviews.yaml")
+    task["hub"]["revision"] = None
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/appreviews.yaml").write_text(yaml.safe_dump(task))
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump({"extends": "paper", "run": "paper"}))
     return Workspace(tmp_path, config)

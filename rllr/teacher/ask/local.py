@@ -20,7 +20,7 @@ from rllr.config.asking import LanguageModel
 from rllr.errors import RllrError
 from rllr.files import digest, read_json, sha256
 from rllr.teacher.ask.desk import Desk
-from rllr.teacher.ask.request import Answer, Pending
+from rllr.teacher.ask.request import CUT, Answer, Pending
 
 # Of a model's files, those that its answers depend on.
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.model")
@@ -169,7 +169,7 @@ class LocalCompleter:
         end = next((i for i, token in enumerate(row) if token in self._ends), None)
         text = self._tokenizer.decode(row[:end], skip_special_tokens=True)
         count = len(row) if end is None else end + 1
-        return Answer(text.strip(), len(prompt), count, "length" if end is None else "stop")
+        return Answer(text.strip(), len(prompt), count, CUT if end is None else "stop")
 
 
 class GumbelNoise:
