@@ -95,7 +95,7 @@ CHOICES = ("split", "kind", "model", "label", "count", "seed")
 
 
 def _browse(options: argparse.Namespace) -> None:
-    from rllr.reporting.browse import Request, browse, only_run
+    from rllr.reporting.browse.examples import Request, browse, only_run
 
     _refuse(options, ("table",), f"{options.what}; `show FOLDER` has it")
     if options.what != "pairs":

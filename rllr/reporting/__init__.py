@@ -10,22 +10,22 @@ from pathlib import Path
 
 
 def write_tables(run_dir: Path, out_dir: Path) -> list[Path]:
-    """Write every table as Markdown, CSV, LaTeX and HTML; see `rllr.reporting.tables`."""
-    from rllr.reporting import tables
+    """Write every table as Markdown, CSV, LaTeX and HTML; see `rllr.reporting.tables.build`."""
+    from rllr.reporting.tables import build
 
-    return tables.write_tables(run_dir, out_dir)
+    return build.write_tables(run_dir, out_dir)
 
 
 def write_figures(run_dir: Path, out_dir: Path) -> list[Path]:
-    """Write every figure as SVG and PNG; see `rllr.reporting.figures`."""
-    from rllr.reporting import figures
+    """Write every figure as SVG and PNG; see `rllr.reporting.figures.build`."""
+    from rllr.reporting.figures import build
 
-    return figures.write_figures(run_dir, out_dir)
+    return build.write_figures(run_dir, out_dir)
 
 
 def write_report(run_dir: Path, out_file: Path) -> Path:
-    """Write the HTML report; see `rllr.reporting.report`."""
-    from rllr.reporting import report
+    """Write the HTML report; see `rllr.reporting.page.report`."""
+    from rllr.reporting.page import report
 
     return report.write_report(run_dir, out_file)
 
@@ -36,9 +36,9 @@ def print_tables(run_dir: Path, names: Sequence[str]) -> None:
     Raises RllrError if a table's name is unknown or the run has no usable cell.
     """
     from rllr.errors import RllrError
-    from rllr.reporting.collect import load_run
-    from rllr.reporting.console import print_table
-    from rllr.reporting.tables import BUILDERS, build_tables
+    from rllr.reporting.results.collect import load_run
+    from rllr.reporting.tables.build import BUILDERS, build_tables
+    from rllr.reporting.tables.console import print_table
 
     unknown = [name for name in names if name not in BUILDERS]
     if unknown:

@@ -42,6 +42,7 @@ from rllr.layout import (
     base_revision,
 )
 from rllr.prune import pruned_paths
+from rllr.reporting.names import FIGURE_FORMATS, FIGURES, TABLE_FORMATS, TABLES
 
 
 def load_project():
@@ -379,18 +380,12 @@ def every_trained_stage():
 
 
 def every_table():
-    names = ["headline", "main", "delta", "reward_models"]
-    return [
-        LAYOUT.tables / f"{name}.{end}"
-        for name in names
-        for end in ("md", "csv", "tex", "html")
-    ]
+    return [LAYOUT.tables / f"{name}.{end}" for name in TABLES for end in TABLE_FORMATS]
 
 
 def every_figure():
-    names = ["scores", "delta", "reward_curves"]
     return [
-        LAYOUT.figures / f"{name}.{end}" for name in names for end in ("svg", "png")
+        LAYOUT.figures / f"{name}.{end}" for name in FIGURES for end in FIGURE_FORMATS
     ]
 
 

@@ -1,0 +1,61 @@
+"""The sentences around tables and figures: what the numbers are and what they do not cover."""
+
+from __future__ import annotations
+
+from rllr.reporting.results.analysis import Analysis
+from rllr.reporting.statistics.bootstrap import RESAMPLES
+
+GENERATED = (
+    "Tiny models on generated data: these numbers show that the pipeline works, not how well the "
+    "methods do on real tasks."
+)
+MARKS = (
+    "A letter beside a name goes for the whole row; beside a mean or a difference, for at least "
+    "one cell behind it."
+)
+
+
+def scale_note(analysis: Analysis) -> str:
+    """What a point is, with the tasks that are measured by correlation."""
+    tasks = [task.name for task in analysis.run.grid.tasks if task.metric == "pearson"]
+    correlated = f" (Pearson correlation on {', '.join(tasks)})" if tasks else ""
+    return f"Accuracy in points{correlated}; unparseable responses count as wrong."
+
+
+def seeds_note(analysis: Analysis) -> str:
+    """How seeds enter the numbers."""
+    seeds = len(analysis.run.grid.seeds)
+    if seeds == 1:
+        return "One seed."
+    return f"Mean over {seeds} seeds, ± standard deviation over seeds."
+
+
+def interval_note(analysis: Analysis) -> str:
+    """What the intervals are, and that they cover test sampling only."""
+    one = len(analysis.run.grid.seeds) == 1
+    beyond = "another seed may differ by more" if one else "the spread over seeds is not in it"
+    return (
+        f"95 % CI: percentile bootstrap ({RESAMPLES} resamples of each task's test examples, "
+        f"jointly over models and methods); it covers test sampling only, {beyond}."
+    )
+
+
+def run_notes(analysis: Analysis) -> tuple[str, ...]:
+    """What a reader of any of the run's tables must know: generated data, holes, lost files."""
+    run = analysis.run
+    expected = run.grid.expected()
+    there = sum(key in run.cells for key in expected)
+    notes = [GENERATED] if run.grid.generated else []
+    if any(analysis.flags.values()):
+        notes.append(MARKS)
+    if there < len(expected):
+        notes.append(
+            f"{there} of {len(expected)} cells of trained methods are there. A dash is a missing "
+            "cell; (7/8) after a number means that it covers 7 of 8 cells."
+        )
+    if run.left_out:
+        files = "file was" if run.left_out == 1 else "files were"
+        notes.append(f"{run.left_out} unusable metrics {files} left out.")
+    if not run.stages:
+        notes.append("No training summaries were found: whether stages did something is unchecked.")
+    return tuple(notes)

@@ -1,0 +1,54 @@
+"""The tidy CSV rows behind the score tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rllr.reporting.results.analysis import Analysis, Estimate
+from rllr.reporting.results.grid import CellKey
+from rllr.reporting.tables.cells import estimate_record, to_points
+from rllr.reporting.tables.table import Record
+
+AVERAGE = "average"
+
+
+def score_records(
+    analysis: Analysis,
+    models: tuple[str, ...],
+    method: str,
+    task: str,
+    estimate: Estimate | None,
+) -> tuple[Record, ...]:
+    """The CSV rows of a shown number: itself and, where it averages seeds, each seed's cell."""
+    model = models[0] if len(models) == 1 else "all"
+    metric = {entry.key: str(entry.metric) for entry in analysis.run.grid.tasks}.get(task, "mean")
+    identity = {"model": model, "method": method, "task": task, "metric": metric}
+    seeds = _cell_records(analysis, identity) if model != "all" and task != AVERAGE else []
+    if len(seeds) == 1 and estimate is not None:
+        return ({**identity, "seed": None, **estimate_record(estimate), **seeds[0]},)
+    return ({**identity, "seed": "mean", **estimate_record(estimate)}, *seeds)
+
+
+def _cell_records(analysis: Analysis, identity: dict[str, str]) -> list[dict[str, Any]]:
+    group = analysis.score_group(identity["model"], identity["task"], identity["method"])
+    return [_cell_record(analysis, identity, key) for seed in group.values() for key in seed]
+
+
+def _cell_record(analysis: Analysis, identity: dict[str, str], key: CellKey) -> dict[str, Any]:
+    cell = analysis.run.cells[key]
+    numbers = {name: value for name, value in cell.extra.items() if isinstance(value, float | int)}
+    return {
+        **identity,
+        "seed": key.seed,
+        "points": to_points(cell.value),
+        "ci_low_points": to_points(cell.ci_low),
+        "ci_high_points": to_points(cell.ci_high),
+        "cells": 1,
+        "n": cell.n,
+        "unparsed": cell.unparsed,
+        "unparsed_percent": round(100 * cell.unparsed / cell.n, 4),
+        "prompts_cut": cell.prompts_cut,
+        "responses_cut": cell.responses_cut,
+        **{f"{name}_points": to_points(value) for name, value in sorted(numbers.items())},
+        "flags": ";".join(dict.fromkeys(flag.code for flag in analysis.flags[key])),
+    }

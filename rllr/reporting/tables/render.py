@@ -1,0 +1,176 @@
+"""Writes a neutral table as Markdown, CSV, LaTeX (booktabs) or HTML."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable
+
+from tabulate import tabulate
+
+from rllr.reporting.page.markup import Html, element, join, page
+from rllr.reporting.tables.table import Row, Table, TableCell
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "±": r"$\pm$",
+    "\N{MINUS SIGN}": r"$-$",
+    "\N{EN DASH}": "--",
+    "→": r"$\rightarrow$",
+    "\N{NO-BREAK SPACE}": "~",
+}
+
+
+def to_markdown(table: Table) -> str:
+    """GitHub's Markdown; names are escaped, marks are superscripts, second best is underlined."""
+    rows = [[_md_cell(cell) for cell in row] for group in table.display_groups() for row in group]
+    columns = [_md_escape(name) for name in table.columns]
+    numbers = len(columns) - table.labels
+    body = tabulate(
+        rows,
+        headers=columns,
+        tablefmt="github",
+        disable_numparse=True,
+        colalign=["left"] * table.labels + ["right"] * numbers if rows else None,
+    )
+    footnotes = [f"<sup>{letter}</sup> {_md_escape(text)}" for letter, text in table.footnotes]
+    parts = [f"### {_md_escape(table.title)}", body, _md_escape(table.caption)]
+    parts += [*footnotes, *(_md_escape(note) for note in table.notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _md_cell(cell: TableCell) -> str:
+    text = _md_escape(cell.text)
+    if cell.emphasis:
+        text = f"**{text}**" if cell.emphasis == "best" else f"<ins>{text}</ins>"
+    return text + (f"<sup>{','.join(cell.marks)}</sup>" if cell.marks else "")
+
+
+def _md_escape(text: str) -> str:
+    flat = " ".join(text.split("\n")).replace("&", "&amp;")
+    flat = flat.replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", flat)
+
+
+def to_csv(table: Table) -> str:
+    """Tidy CSV: one row per number, with all that is known of it; empty where it is missing."""
+    records = table.records()
+    names = list(dict.fromkeys(name for record in records for name in record))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return stream.getvalue()
+
+
+def to_latex(table: Table) -> str:
+    """A LaTeX table environment that needs booktabs and graphicx; shrunk only where too wide."""
+    align = "l" * table.labels + "r" * (len(table.columns) - table.labels)
+    head = " & ".join(latex_escape(name) for name in table.columns)
+    groups = ["\n".join(_latex_row(row) for row in rows) for rows in table.display_groups()]
+    below = [f"\\textsuperscript{{{mark}}} {latex_escape(text)}" for mark, text in table.footnotes]
+    below += [latex_escape(note) for note in table.notes]
+    lines = [
+        "% needs \\usepackage{booktabs,graphicx} and \\usepackage[T1]{fontenc}",
+        "\\begin{table*}[t]\n\\centering\\small\\setlength{\\tabcolsep}{3pt}",
+        f"\\caption{{{latex_escape(f'{table.title}. {table.caption}')}}}\n\\medskip",
+        f"\\label{{tab:{table.name.replace('_', '-')}}}",
+        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
+        f"\\begin{{tabular}}{{{align}}}\n\\toprule\n{head} \\\\\n\\midrule",
+        *("\n\\midrule\n".join(groups).splitlines()),
+        "\\bottomrule\n\\end{tabular}}",
+        *(f"\\par\\smallskip{{\\footnotesize\\raggedright {text}\\par}}" for text in below),
+        "\\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_row(row: Row) -> str:
+    return " & ".join(_latex_cell(cell) for cell in row) + r" \\"
+
+
+def _latex_cell(cell: TableCell) -> str:
+    text = latex_escape(cell.text)
+    # A row that starts with [ or * would be read as an argument of the \\ before it.
+    text = f"{{{text}}}" if text.startswith(("[", "*")) else text
+    if cell.emphasis:
+        text = f"\\{'textbf' if cell.emphasis == 'best' else 'underline'}{{{text}}}"
+    return text + (f"\\textsuperscript{{{','.join(cell.marks)}}}" if cell.marks else "")
+
+
+def latex_escape(text: str) -> str:
+    """`text` with LaTeX's special characters and the tables' own signs made harmless."""
+    return "".join(LATEX.get(character, character) for character in " ".join(text.split("\n")))
+
+
+def to_html(table: Table) -> Html:
+    """An HTML fragment: the table in a box that scrolls by itself, its caption and footnotes."""
+    head = element("tr", *(_html_head(table, i) for i in range(len(table.columns))))
+    bodies = [
+        element("tbody", *(_html_row(table, row) for row in rows))
+        for rows in table.display_groups()
+    ]
+    drawn = element(
+        "table", element("caption", table.title), element("thead", head), *bodies, id=table.name
+    )
+    box = element(
+        "div", drawn, class_="scroll", tabindex="0", role="region", aria_label=table.title
+    )
+    footnotes = [
+        element("p", element("sup", letter), " ", text) for letter, text in table.footnotes
+    ]
+    notes = [element("p", note) for note in table.notes]
+    return join(
+        box, element("div", element("p", table.caption), *footnotes, *notes, class_="notes")
+    )
+
+
+def _html_head(table: Table, index: int) -> Html:
+    number = "number" if index >= table.labels else ""
+    return element("th", table.columns[index], scope="col", class_=number)
+
+
+def _html_row(table: Table, row: Row) -> Html:
+    return element(
+        "tr",
+        *(
+            element("th", *_html_cell(cell), scope="row", title=cell.detail)
+            if index < table.labels
+            else element("td", *_html_cell(cell), class_="number", title=cell.detail)
+            for index, cell in enumerate(row)
+        ),
+    )
+
+
+def _html_cell(cell: TableCell) -> list[Html | str]:
+    tags = {"": None, "best": "strong", "second": "u"}
+    tag = tags[cell.emphasis]
+    text = element(tag, cell.text) if tag else cell.text
+    return [text, element("sup", ",".join(cell.marks))] if cell.marks else [text]
+
+
+def html_page(table: Table) -> str:
+    """The table as a page of its own."""
+    return page(table.title, to_html(table))
+
+
+FORMATS: dict[str, Callable[[Table], str]] = {
+    "md": to_markdown,
+    "csv": to_csv,
+    "tex": to_latex,
+    "html": html_page,
+}
