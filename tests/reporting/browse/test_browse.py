@@ -18,7 +18,7 @@ from rllr.reporting.browse.examples import only_run
 from rllr.reporting.browse.manifest_view import asked, distribution, left_out
 from rllr.reporting.browse.sheet import plain
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
