@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from tabulate import tabulate
 
-from rllr.reporting.page.markup import Html, element, join, page
+from rllr.reporting.page.markup import Html, element, join, page, scroll_box
 from rllr.reporting.tables.table import Row, Table, TableCell
 
 LATEX = {
@@ -120,16 +120,12 @@ def latex_escape(text: str) -> str:
 def to_html(table: Table) -> Html:
     """An HTML fragment: the table in a box that scrolls by itself, its caption and footnotes."""
     head = element("tr", *(_html_head(table, i) for i in range(len(table.columns))))
-    bodies = [
-        element("tbody", *(_html_row(table, row) for row in rows))
-        for rows in table.display_groups()
-    ]
+    bodies = [element("tbody", *_html_rows(table, group)) for group in table.groups if group]
+    caption = element("caption", table.title)
     drawn = element(
-        "table", element("caption", table.title), element("thead", head), *bodies, id=table.name
+        "table", caption, element("thead", head), *bodies, id=table.name, class_="sortable"
     )
-    box = element(
-        "div", drawn, class_="scroll", tabindex="0", role="region", aria_label=table.title
-    )
+    box = scroll_box(drawn, table.title)
     footnotes = [
         element("p", element("sup", letter), " ", text) for letter, text in table.footnotes
     ]
@@ -144,16 +140,19 @@ def _html_head(table: Table, index: int) -> Html:
     return element("th", table.columns[index], scope="col", class_=number)
 
 
-def _html_row(table: Table, row: Row) -> Html:
-    return element(
-        "tr",
-        *(
-            element("th", *_html_cell(cell), scope="row", title=cell.detail)
-            if index < table.labels
+def _html_rows(table: Table, group: tuple[Row, ...]) -> Iterator[Html]:
+    """A group's rows; a name that stands in the row above too is there, but not seen."""
+    above = None
+    for row in group:
+        first = "repeat" if row[0] == above else ""
+        above = row[0]
+        cells = [
+            element("th", *_html_cell(cell), scope="row", title=cell.detail, class_=first * (not i))
+            if i < table.labels
             else element("td", *_html_cell(cell), class_="number", title=cell.detail)
-            for index, cell in enumerate(row)
-        ),
-    )
+            for i, cell in enumerate(row)
+        ]
+        yield element("tr", *cells)
 
 
 def _html_cell(cell: TableCell) -> list[Html | str]:
