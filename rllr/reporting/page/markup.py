@@ -41,8 +41,12 @@ def join(*children: Child) -> Html:
 
 
 def _escaped(text: str) -> str:
-    """Text as HTML; what no HTML page may hold (control characters, surrogates) is replaced."""
-    return escape(UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text))
+    return escape(printable(text))
+
+
+def printable(text: str) -> str:
+    """The text with what no page or file of text may hold (control codes, surrogates) replaced."""
+    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def page(title: str, *body: Child, script: str = "") -> Html:
