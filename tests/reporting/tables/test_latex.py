@@ -89,7 +89,7 @@ def compiled(folder: Path, body: str) -> str:
     head = "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs,graphicx}"
     text = f"{head}\n\\begin{{document}}\n{body}\n\\end{{document}}\n"
     (folder / "all.tex").write_text(text, encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    command = ["pdflatex", "-draftmode", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     done = subprocess.run(command, cwd=folder, capture_output=True, timeout=120, check=False)
     log = (folder / "all.log").read_text(errors="replace")
     assert done.returncode == 0, log[-3000:]
