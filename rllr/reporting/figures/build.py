@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from rllr import files
-from rllr.reporting.figures.plotting import encode, look
+from rllr.reporting.figures.plotting import encode, look, plain_name
 from rllr.reporting.figures.scores import delta_figure, scores_figure
 from rllr.reporting.figures.training import reward_curves_figure
 from rllr.reporting.names import FIGURE_FORMATS
@@ -25,7 +26,18 @@ DRAWINGS: dict[str, Callable[[Analysis], Figure]] = {
 def draw(analysis: Analysis, name: str, suffix: str) -> bytes:
     """One figure of an analysed run as the bytes of an svg or png file."""
     with look():
-        return encode(DRAWINGS[name](analysis), suffix)
+        return encode(DRAWINGS[name](_with_plain_names(analysis)), suffix)
+
+
+def _with_plain_names(analysis: Analysis) -> Analysis:
+    """The analysis with names that matplotlib draws as they are, not as formulas."""
+    grid = analysis.run.grid
+    kinds = ("models", "tasks", "context_tasks", "methods", "context_methods")
+    plain = {
+        kind: tuple(replace(one, name=plain_name(one.name)) for one in getattr(grid, kind))
+        for kind in kinds
+    }
+    return replace(analysis, run=replace(analysis.run, grid=replace(grid, **plain)))
 
 
 def write_figures(run_dir: Path, out_dir: Path) -> list[Path]:
