@@ -23,7 +23,3 @@ TABLE_CAPTIONS = {
     "reward_models": "Share of held-out pairs of both kinds that each reward model ranks as "
     "they should be.",
 }
-REPORT_CAPTION = (
-    "The run on one page: summary, tables that can be sorted, figures, and for every cell sample "
-    "predictions and how to make it again."
-)
