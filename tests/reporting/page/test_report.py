@@ -22,6 +22,7 @@ from rllr.reporting.results.grid import CellKey
 from rllr.reporting.sections import SECTIONS
 from rllr.reporting.tables.build import BUILDERS
 
+CAPTION_FILES = Path(__file__).resolve().parents[3] / "workflow" / "report"
 EVIL = "</pre><script>alert('x')</script><img src=x onerror=alert(1)>"
 
 
@@ -168,6 +169,11 @@ def test_every_table_and_figure_has_a_section_and_a_caption() -> None:
         assert len(set(placed)) == len(placed)
     assert (*BUILDERS, *DRAWINGS) == (*TABLES, *FIGURES)
     assert (set(TABLE_CAPTIONS), set(FIGURE_CAPTIONS)) == (set(TABLES), set(FIGURES))
+    described = {
+        path.relative_to(CAPTION_FILES).with_suffix("") for path in CAPTION_FILES.glob("*/*")
+    }
+    assert {Path("tables", name) for name in TABLES} <= described
+    assert {Path("figures", name) for name in FIGURES} <= described
 
 
 def test_print_tables(small_run: SyntheticRun, capsys: pytest.CaptureFixture[str]) -> None:
