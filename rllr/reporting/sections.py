@@ -22,7 +22,7 @@ SECTIONS = (
     Section("Reward models", ("reward_models", "mismatch"), ("rewards", "calibration")),
     Section("Rationales", ("rationales",)),
     Section("Training", (), ("reward_curves",)),
-    Section("Cost", ("cost",), ("cost",)),
+    Section("Cost", ("method_cost", "cost"), ("cost",)),
     Section("Health", ("health",)),
 )
 

@@ -57,7 +57,9 @@ def test_snakemake_reports_tables_and_figures_by_section_with_captions(
     page = tmp_path / "snakemake.html"
     finished.snakemake("--report", str(page))
     text = page.read_text()
-    for caption in (*TABLE_CAPTIONS.values(), *FIGURE_CAPTIONS.values()):
+    captions = [TABLE_CAPTIONS[name] for name in TABLES]
+    captions += [FIGURE_CAPTIONS[name] for name in FIGURES]
+    for caption in captions:
         assert escape(caption, quote=False).partition("'")[0] in text
     for name in TABLES:
         assert f'"{heading_of(name, figure=False)}"' in text

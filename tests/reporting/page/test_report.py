@@ -168,7 +168,8 @@ def test_every_table_and_figure_has_a_section_and_a_caption() -> None:
         assert set(names) <= set(placed)
         assert len(set(placed)) == len(placed)
     assert (*BUILDERS, *DRAWINGS) == (*TABLES, *FIGURES)
-    assert (set(TABLE_CAPTIONS), set(FIGURE_CAPTIONS)) == (set(TABLES), set(FIGURES))
+    assert set(TABLES) <= set(TABLE_CAPTIONS)
+    assert set(FIGURES) <= set(FIGURE_CAPTIONS)
     described = {
         path.relative_to(CAPTION_FILES).with_suffix("") for path in CAPTION_FILES.glob("*/*")
     }
