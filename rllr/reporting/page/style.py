@@ -41,8 +41,7 @@ th button::after { position: absolute; left: 100%; color: var(--accent); }
 th[aria-sort=ascending] button::after { content: "\\2191"; }
 th[aria-sort=descending] button::after { content: "\\2193"; }
 sup { font-size: .7em; line-height: 0; margin-left: .1em; color: #a13d00; }
-figure { margin: 1rem 0; } figure img { width: 45rem; max-width: none;
-  height: auto; display: block; }
+figure { margin: 1rem 0; } figure img { max-width: none; display: block; }
 code, pre { font: .85em/1.45 ui-monospace, monospace; }
 pre { background: var(--tint); padding: .6rem .75rem; white-space: pre-wrap; margin: .25rem 0;
   unicode-bidi: isolate; }
@@ -56,6 +55,6 @@ dl.sample dt { color: var(--soft); font-size: .8rem; } dl.sample dd { margin: 0;
   @page { size: landscape; margin: 1cm; }
   nav { display: none; } main { max-width: none; padding: 0; }
   .scroll { overflow: visible; } table { font-size: 7.5pt; } th, td { padding: .1rem .25rem; }
-  figure img { width: auto; max-width: 100%; } figure, tr, dl.sample { break-inside: avoid; }
+  figure img { max-width: 100%; height: auto; } figure, tr, dl.sample { break-inside: avoid; }
 }
 """

@@ -45,6 +45,8 @@ KNOWN = {chr(code) for code in range(0xA1, 0x17F)} - set("ĦħĸĿŀŉŦŧ\N{SOF
 KNOWN |= set("\N{EM DASH}“”\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}…•€™")
 # Lines of a table that fit on a page with its notes.
 PAGE = 54
+# Characters of a heading that a column of numbers has room for anyhow.
+NARROW = 8
 
 
 def to_latex(table: Table) -> str:
@@ -95,21 +97,35 @@ def _part(table: Table, groups: list[list[str]], *, grouped: bool, first: bool, 
     columns = table.columns[grouped:]
     labels = table.labels - grouped
     align = "l" * labels + "r" * (len(columns) - labels)
-    title = latex_escape(table.title) + ("." if first else " (continued).")
+    title = latex_escape(table.title) + ("" if first else " (continued)")
+    title += "" if title.endswith("?") else "."
     label = f"\\label{{tab:{table.name.replace('_', '-')}}}" if first else ""
+    same_number = [] if first else ["\\addtocounter{table}{-1}"]
     body = "\n\\midrule\n".join("\n".join(group) for group in groups)
     lines = [
         "\\begin{table*}[tp]\n\\centering\\small\\setlength{\\tabcolsep}{3pt}",
+        *same_number,
         f"\\caption{{{title}}}{label}\n\\medskip",
         "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
         f"\\begin{{tabular}}{{@{{}}{align}@{{}}}}\n\\toprule",
-        " & ".join(latex_escape(name) for name in columns) + " \\\\\n\\midrule",
+        " & ".join(_heading(name, i >= labels) for i, name in enumerate(columns)),
+        "\\\\\n\\midrule",
         *([body] if body else []),
         "\\bottomrule\n\\end{tabular}}",
         *(_below(table) if last else []),
         "\\end{table*}",
     ]
     return "\n".join(lines)
+
+
+def _heading(name: str, number: bool) -> str:
+    """A column's name; a long one of a column of numbers on two lines, as even as may be."""
+    words = name.split()
+    if not number or len(name) <= NARROW or len(words) == 1:
+        return latex_escape(name)
+    halves = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, len(words))]
+    over, under = min(halves, key=lambda lines: max(map(len, lines)))
+    return f"\\shortstack[r]{{{latex_escape(over)}\\\\{{{latex_escape(under)}}}}}"
 
 
 def _below(table: Table) -> list[str]:
