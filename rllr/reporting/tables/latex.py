@@ -1,12 +1,13 @@
 """Writes a neutral table as LaTeX that pdfLaTeX compiles whatever names and texts are in it.
 
-A table floats over the whole width of the page and is shrunk only where it is still too wide. Where
+A table floats over the whole width of the page and is shrunk only where it is still too wide, or too high with its notes. Where
 groups share their first column it becomes a line above each group, which leaves the numbers a
 readable size. A table too long for a page is continued in a second one.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -45,6 +46,10 @@ KNOWN = {chr(code) for code in range(0xA1, 0x17F)} - set("ĦħĸĿŀŉŦŧ\N{SOF
 KNOWN |= set("\N{EM DASH}“”\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}…•€™")
 # Lines of a table that fit on a page with its notes.
 PAGE = 54
+# Characters of a note on a line, and the space between two notes in lines.
+NOTE_LINE, NOTE_SKIP = 88, 0.4
+# Shares of a page's height: what a caption leaves, and what a table has however long its notes.
+CAPTION_LEAVES, LEAST_ROOM = 0.92, 0.4
 # Characters of a heading that a column of numbers has room for anyhow.
 NARROW = 8
 
@@ -101,21 +106,31 @@ def _part(table: Table, groups: list[list[str]], *, grouped: bool, first: bool, 
     title += "" if title.endswith("?") else "."
     label = f"\\label{{tab:{table.name.replace('_', '-')}}}" if first else ""
     same_number = [] if first else ["\\addtocounter{table}{-1}"]
+    below = _below(table) if last else []
+    height = f"{_room(table) if last else CAPTION_LEAVES:.2f}\\textheight"
     body = "\n\\midrule\n".join("\n".join(group) for group in groups)
     lines = [
         "\\begin{table*}[tp]\n\\centering\\small\\setlength{\\tabcolsep}{3pt}",
         *same_number,
         f"\\caption{{{title}}}{label}\n\\medskip",
+        f"\\resizebox*{{!}}{{\\ifdim\\totalheight>{height}{height}\\else\\totalheight\\fi}}{{%",
         "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
         f"\\begin{{tabular}}{{@{{}}{align}@{{}}}}\n\\toprule",
         " & ".join(_heading(name, i >= labels) for i, name in enumerate(columns)),
         "\\\\\n\\midrule",
         *([body] if body else []),
-        "\\bottomrule\n\\end{tabular}}",
-        *(_below(table) if last else []),
+        "\\bottomrule\n\\end{tabular}}}",
+        *below,
         "\\end{table*}",
     ]
     return "\n".join(lines)
+
+
+def _room(table: Table) -> float:
+    """The share of a page's height that its notes leave to a table."""
+    texts = [table.caption, *(text for _, text in table.footnotes), *table.notes]
+    lines = sum(math.ceil(len(text) / NOTE_LINE) + NOTE_SKIP for text in texts)
+    return max(LEAST_ROOM, CAPTION_LEAVES - lines / PAGE)
 
 
 def _heading(name: str, number: bool) -> str:

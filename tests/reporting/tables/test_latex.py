@@ -118,6 +118,8 @@ def test_all_tables_of_a_run_compile_and_none_is_overfull(run: SyntheticRun) -> 
                 rows = [class_row(i, i < correct) for i in range(10)]
                 run.cell(model["key"], task["key"], method, rows, flags=[HOSTILE[0]])
     write_tables(run.folder, run.folder)
+    for name in TABLES:
+        assert len((run.folder / f"{name}.tex").read_text().splitlines()) > 10
     log = compiled(run.folder, "\n".join(f"\\input{{{name}}}" for name in TABLES))
     assert complaints(log) == []
 
