@@ -1,8 +1,8 @@
 """Writes a neutral table as LaTeX that pdfLaTeX compiles whatever names and texts are in it.
 
-A table floats over the whole width of the page and is shrunk only where it is still too wide, or too high with its notes. Where
-groups share their first column it becomes a line above each group, which leaves the numbers a
-readable size. A table too long for a page is continued in a second one.
+A table floats over the whole width of the page and is shrunk only where it is still too wide, or,
+with its notes, too high. Where groups share their first column it becomes a line above each group,
+which leaves the numbers a readable size. A table too long for a page is continued in a second one.
 """
 
 from __future__ import annotations
