@@ -116,6 +116,17 @@ def test_console_keeps_every_column_and_fits() -> None:
     assert "[1.0, 2.0]" in narrow.getvalue()
 
 
+def test_console_and_files_hold_no_control_codes() -> None:
+    hostile = table("\x1b[31mred \ud800")
+    stream = io.StringIO()
+    print_table(hostile, Console(file=stream, width=80))
+    assert "\\x1b[31mred \\ud800" in stream.getvalue()
+    for render in (to_markdown, to_csv, to_latex, html_page):
+        text = render(hostile)
+        assert "\x1b" not in text
+        assert text.encode("utf-8")
+
+
 def test_an_empty_table_renders() -> None:
     empty = Table("delta", "None", "Nothing.", ("Model", "Method", "SST-2"), ())
     for render in (to_markdown, to_csv, to_latex, html_page):
