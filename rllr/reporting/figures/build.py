@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from matplotlib.figure import Figure
 
@@ -15,6 +16,9 @@ from rllr.reporting.figures.training import reward_curves_figure
 from rllr.reporting.names import FIGURE_FORMATS
 from rllr.reporting.results.analysis import Analysis, analyse
 from rllr.reporting.results.collect import announce, load_run
+from rllr.reporting.results.grid import Entry, TaskEntry
+
+Named = TypeVar("Named", Entry, TaskEntry)
 
 DRAWINGS: dict[str, Callable[[Analysis], Figure]] = {
     "scores": scores_figure,
@@ -32,12 +36,19 @@ def draw(analysis: Analysis, name: str, suffix: str) -> bytes:
 def _with_plain_names(analysis: Analysis) -> Analysis:
     """The analysis with names that matplotlib draws as they are, not as formulas."""
     grid = analysis.run.grid
-    kinds = ("models", "tasks", "context_tasks", "methods", "context_methods")
-    plain = {
-        kind: tuple(replace(one, name=plain_name(one.name)) for one in getattr(grid, kind))
-        for kind in kinds
-    }
-    return replace(analysis, run=replace(analysis.run, grid=replace(grid, **plain)))
+    plain = replace(
+        grid,
+        models=_plain(grid.models),
+        tasks=_plain(grid.tasks),
+        context_tasks=_plain(grid.context_tasks),
+        methods=_plain(grid.methods),
+        context_methods=_plain(grid.context_methods),
+    )
+    return replace(analysis, run=replace(analysis.run, grid=plain))
+
+
+def _plain(entries: tuple[Named, ...]) -> tuple[Named, ...]:
+    return tuple(replace(entry, name=plain_name(entry.name)) for entry in entries)
 
 
 def write_figures(run_dir: Path, out_dir: Path) -> list[Path]:
