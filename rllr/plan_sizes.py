@@ -149,8 +149,14 @@ class Sizes:
     def sampled(self, start: str, unit: str) -> Rows:
         """Responses for the judge."""
         pairs, tasks = self.project.config.pairs, self.project.unit_tasks(unit)
-        prompts = self._prompts("rm", pairs.prompts, tasks)
-        prompts += self._prompts("validation", pairs.heldout_prompts, tasks)
+        train = self._prompts("rm", pairs.prompts, tasks) * pairs.samples_per_prompt
+        held = self.held_out_samples(start, unit)
+        return Rows(train + held.count, held.prompt, held.response)
+
+    def held_out_samples(self, start: str, unit: str) -> Rows:
+        """Those among them that every reward model scores."""
+        pairs, tasks = self.project.config.pairs, self.project.unit_tasks(unit)
+        prompts = self._prompts("validation", pairs.heldout_prompts, tasks)
         return Rows(prompts * pairs.samples_per_prompt, self.prompt, self.response(start))
 
     def _prompts(self, split: str, limit: int | None, tasks: list[str]) -> int:

@@ -120,7 +120,7 @@ def sft(job: Job, method: str) -> None:
         return train_sft(job, method, identity, world)
 
     settings = slices.sft(job.project, job.model, method, job.unit)
-    _train(job, "sft", method, settings, folders, train)
+    _train(job, "sft", method, settings, map(_manifest, folders), train)
 
 
 def sample(job: Job, start: str) -> None:
@@ -153,7 +153,7 @@ def judge(job: Job, start: str) -> None:
 
 
 def reward(job: Job, name: str) -> None:
-    """Train one reward model; a killed run goes on where it was."""
+    """Train one reward model and score sampled responses; a killed run goes on where it was."""
     start = job.project.config.reward_models[name].start
     pairs = [folder for group in job.pair_folders(start).values() for folder in group]
 
@@ -163,7 +163,8 @@ def reward(job: Job, name: str) -> None:
         return train_reward(job, name, identity, world)
 
     settings = slices.reward(job.project, job.model, name, job.unit)
-    _train(job, "reward", name, settings, [job.trained(start), *pairs], train)
+    inputs = [*map(_manifest, [job.trained(start), *pairs]), job.samples(start) / SAMPLES]
+    _train(job, "reward", name, settings, inputs, train)
 
 
 def policy(job: Job, method: str) -> None:
@@ -178,13 +179,13 @@ def policy(job: Job, method: str) -> None:
 
     settings = slices.policy(job.project, job.model, method, job.unit)
     folders = [*stages, *job.data.values(), *gold_pairs(job, method)]
-    _train(job, "policy", method, settings, folders, train)
+    _train(job, "policy", method, settings, map(_manifest, folders), train)
 
 
 def _train(
-    job: Job, stage: str, name: str, settings: Any, folders: Iterable[Path], train: Train
+    job: Job, stage: str, name: str, settings: Any, files: Iterable[Path], train: Train
 ) -> None:
-    """Train into the folder of `name` from artefacts in `folders`, in the model's processes.
+    """Train into the folder of `name` from other stages' `files`, in the model's processes.
 
     The first process writes; checkpoints stay until the stage is done. Raises
     InterruptedStageError where it was asked to stop, as RllrError without a manifest.
@@ -199,7 +200,7 @@ def _train(
     from rllr.training.world import join_world
 
     world = join_world(job.config.gpus)
-    inputs = [_manifest(folder) for folder in folders]
+    inputs = list(files)
     hashes = [sha256(path) for path in inputs]
     identity = digest([settings, job.seed, hashes, training_code(), world.size])
     if world.rank:

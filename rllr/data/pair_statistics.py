@@ -2,8 +2,9 @@
 
 Reward models cheat where they can: a chosen response that is mostly the longer one teaches length
 (Singhal et al. 2023), and a pair of equal responses teaches nothing. Agreement is how often the
-better response's label is the gold one, counted where exactly one of the two labels is right; the
-gold label is used for this figure alone, after the pairs were made.
+better response's label is right, counted where exactly one of the two labels is (a score within
+half a point of the gold one); the gold label is used for this figure alone, after the pairs were
+made.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rllr.config.load import Project
 from rllr.config.schema import ScoreLabels, TaskConfig
 from rllr.tasks.labels import Label, label_text
 from rllr.tasks.response import parse_response
+from rllr.tasks.verdict import is_right
 
 Pair = Mapping[str, Any]
 UNLABELLED = "unlabelled"
@@ -69,12 +71,14 @@ def _labels(tasks: Mapping[str, TaskConfig], pairs: Sequence[Pair]) -> dict[str,
     equal = agree = split = 0
     for pair in pairs:
         task, gold = tasks[pair["task"]], pair["example"].get("label")
-        stated = None if gold is None else label_text(task, gold)
-        chosen, rejected = (_stated(task, pair[side]) for side in ("chosen", "rejected"))
-        equal += chosen is not None and chosen == rejected
-        if stated is not None and (chosen == stated) != (rejected == stated):
-            split += 1
-            agree += chosen == stated
+        chosen, rejected = (parse_response(task, pair[s]).label for s in ("chosen", "rejected"))
+        equal += chosen is not None and _same(task, chosen, rejected)
+        if gold is None:
+            continue
+        score = isinstance(task.labels, ScoreLabels)
+        good, bad = (is_right(stated, gold, score=score) for stated in (chosen, rejected))
+        split += good != bad
+        agree += good > bad
     return {
         "equal_labels": _share(equal, len(pairs)),
         "one_label_right": split,
@@ -82,10 +86,9 @@ def _labels(tasks: Mapping[str, TaskConfig], pairs: Sequence[Pair]) -> dict[str,
     }
 
 
-def _stated(task: TaskConfig, response: str) -> str | None:
-    """A response's label as a response writes it, so that 3.75 and 3.8 are the same."""
-    label = parse_response(task, response).label
-    return None if label is None else label_text(task, label)
+def _same(task: TaskConfig, first: Label, second: Label | None) -> bool:
+    """Whether two labels are written alike, so that 3.75 and 3.8 are the same."""
+    return second is not None and label_text(task, first) == label_text(task, second)
 
 
 def _share(count: int, of: int) -> float | None:

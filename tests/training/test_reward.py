@@ -11,13 +11,13 @@ from tiny_project import TASKS, TinyRun, files_of
 
 from rllr import stages
 from rllr.errors import RllrError
-from rllr.files import read_json, read_jsonl, write_jsonl
+from rllr.files import read_json, read_jsonl, sha256, write_jsonl
 from rllr.job import Job
-from rllr.layout import SUMMARY
+from rllr.layout import MANIFEST, SAMPLE_REWARDS, SAMPLES, SUMMARY
 from rllr.models.load import load_policy, load_scorer
 from rllr.training.ppo.adapters import build_one_base
 from rllr.training.ppo.batch import Batch
-from rllr.training.reward import pair_accuracy, pair_rows, score_ids
+from rllr.training.reward import pair_accuracy, pair_rows, sample_rewards, score_ids
 from rllr.training.scoring import ppo_settings
 
 
@@ -88,6 +88,33 @@ def test_the_summary_agrees_with_the_weights_on_disk(rewarded: TinyRun) -> None:
         summary = read_json(job.trained(name) / SUMMARY)
         again = pair_accuracy(scorer_of(job, name), job, label_pairs(job, "heldout"))
         assert again == summary["accuracy"]["label_sensitive"]
+
+
+def test_sampled_responses_are_scored_with_their_verdicts(rewarded: TinyRun) -> None:
+    job = rewarded.job()
+    rows = read_jsonl(job.trained("rllr_rm") / SAMPLE_REWARDS)
+    held = [row for row in read_jsonl(job.samples("sft") / SAMPLES) if row["split"] == "heldout"]
+    pairs = [{**row, "chosen": text, "rejected": text} for row in held for text in row["responses"]]
+    assert [(r["task"], r["id"]) for r in rows] == [(p["task"], p["example"]["id"]) for p in pairs]
+    ids = [pair["chosen_ids"] for pair in pair_rows(job, pairs)]
+    wanted = score_ids(scorer_of(job, "rllr_rm"), ids, job.builder.pad)
+    assert [row["reward"] for row in rows] == pytest.approx(wanted, abs=1e-5)
+    # A stand-in for a sample holds the stated label's response first, then a wrong one's.
+    assert [row["label_correct"] for row in rows] == [True, False] * len(held)
+    assert all(row["parsed"] for row in rows)
+
+
+def test_a_reward_model_names_the_samples_that_it_scored(rewarded: TinyRun) -> None:
+    job = rewarded.job()
+    path = job.samples("sft") / SAMPLES
+    inputs = read_json(job.trained("rlhf_rm") / MANIFEST)["inputs"]
+    assert inputs[str(path)] == sha256(path)
+
+
+def test_without_samples_there_are_no_rewards_of_samples(rewarded: TinyRun, tmp_path: Path) -> None:
+    job = rewarded.copy(tmp_path / "copy").job()
+    write_jsonl(job.samples("sft") / SAMPLES, [])
+    assert sample_rewards(scorer_of(job, "rllr_rm"), job, "sft") == []
 
 
 def test_a_tie_counts_half(rewarded: TinyRun) -> None:

@@ -26,7 +26,7 @@ def test_every_cell_table_figure_and_the_report_are_there(finished: Workspace) -
         for method in [*METHODS, "zero_shot"]
     }
     assert all(path.exists() for path in cells)
-    for name in ("headline", "main", "delta", "reward_models"):
+    for name in ("headline", "main", "delta", "reward_models", "mismatch"):
         assert all(finished.path("tables", f"{name}.{e}").exists() for e in ("md", "csv", "tex"))
     assert finished.path("report.html").stat().st_size > 10_000
     assert "Llama-2 (tiny)" in finished.path("tables", "main.md").read_text()
@@ -100,8 +100,11 @@ def test_a_deleted_adapter_is_trained_again_bit_for_bit(finished: Workspace) -> 
     assert finished.planned() == {}
 
 
-def test_a_deleted_manifest_rebuilds_its_stage_and_what_rests_on_it(finished: Workspace) -> None:
-    path = trained(finished, "rllr_rm") / "manifest.json"
+@pytest.mark.parametrize("name", ["manifest.json", "sample_rewards.jsonl"])
+def test_a_deleted_file_rebuilds_its_stage_and_what_rests_on_it(
+    finished: Workspace, name: str
+) -> None:
+    path = trained(finished, "rllr_rm") / name
     text = path.read_text()
     stamp = path.stat()
     path.unlink()

@@ -37,6 +37,8 @@ from rllr.layout import (
     ADAPTER,
     FULL_MODEL,
     MODEL_INDEX,
+    SAMPLE_REWARDS,
+    SAMPLES,
     TOKENIZER,
     Layout,
     base_revision,
@@ -245,6 +247,12 @@ def reward_pairs(wildcards):
     return done(folder for group in folders.values() for folder in group)
 
 
+def reward_samples(wildcards):
+    """Right and wrong responses, whose rewards show whether they follow the label."""
+    start = PROJECT.config.reward_models[wildcards.reward].start
+    return job_of(wildcards).samples(start) / SAMPLES
+
+
 def policy_stages(wildcards):
     method = PROJECT.methods[wildcards.rl_method]
     job = job_of(wildcards)
@@ -360,8 +368,14 @@ def needed_stages():
     return list(found)
 
 
+def kept_files(job, stage):
+    """A trained stage's files, and what only tables and figures read."""
+    rewards = [job.trained(stage) / SAMPLE_REWARDS] if stage in REWARDS else []
+    return [*stage_files(job, stage), *rewards]
+
+
 def every_trained_stage():
-    """Weights and manifests by name: a deleted one is rebuilt, a pruned one is not asked for."""
+    """All stages' files by name: a deleted one is made again, a pruned one is not asked for."""
     config = PROJECT.config
     jobs = [
         Job(PROJECT, model, unit, seed)
@@ -373,7 +387,7 @@ def every_trained_stage():
         path
         for job in jobs
         for stage in needed_stages()
-        for path in stage_files(job, stage)
+        for path in kept_files(job, stage)
     ]
     gone = pruned_paths(RUN)
     return [path for path in paths if path not in gone]
@@ -390,5 +404,6 @@ def every_figure():
 
 
 def every_summary():
-    """What tables know of training: reward models' accuracy, whether a stage did anything."""
-    return [path for path in every_trained_stage() if path.name == "manifest.json"]
+    """What tables know of training: whether a stage did anything, and what rewards follow."""
+    names = ("manifest.json", SAMPLE_REWARDS)
+    return [path for path in every_trained_stage() if path.name in names]
