@@ -16,6 +16,7 @@ import numpy as np
 from rllr.reporting.results.checks import Flag, check_run
 from rllr.reporting.results.collect import Run
 from rllr.reporting.results.grid import CellKey, TaskEntry
+from rllr.reporting.results.mismatch import Mismatch, load_mismatch
 from rllr.reporting.results.predictions import Predictions, load_predictions
 from rllr.reporting.statistics.bootstrap import (
     Floats,
@@ -55,12 +56,16 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A run with its predictions, flags and joint bootstrap resamples of each cell's metric."""
+    """A run with its predictions, flags and joint bootstrap resamples of each cell's metric.
+
+    `mismatch` holds what rewards of sampled responses and judged pairs say of labels.
+    """
 
     run: Run
     predictions: dict[CellKey, Predictions]
     flags: dict[CellKey, tuple[Flag, ...]]
     resamples: dict[CellKey, Floats]
+    mismatch: Mismatch
 
     def score_group(self, model: str, task: str, method: str) -> Group:
         """The cells of one model, task and method, by seed; empty where there is none."""
@@ -149,7 +154,9 @@ def analyse(run: Run) -> Analysis:
             flags[key] = (*flags[key], flag)
         usable = [k for k in predictions if k.task == task.key and k not in excluded]
         resamples.update(_resample(task, {key: predictions[key] for key in usable}))
-    return Analysis(replace(run, warnings=run.warnings + warnings), predictions, flags, resamples)
+    mismatch, more = load_mismatch(run)
+    warned = replace(run, warnings=run.warnings + warnings + more)
+    return Analysis(warned, predictions, flags, resamples, mismatch)
 
 
 def _excluded(
