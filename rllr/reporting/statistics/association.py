@@ -80,9 +80,11 @@ def contests(prompts: Ints, rewards: Floats, right: Bools) -> tuple[Floats, Floa
     size = int(prompts.max()) + 1
     won = 0.5 + 0.5 * np.sign(rewards[right][:, None] - rewards[~right][None, :])
     places = prompts[right][:, None] * size + prompts[~right][None, :]
-    wins = np.bincount(places.ravel(), won.ravel(), size * size)
-    pairs = np.bincount(places.ravel(), minlength=size * size).astype(np.float64)
-    return wins.reshape(size, size), pairs.reshape(size, size)
+    wins, pairs = (
+        np.bincount(places.ravel(), of.ravel(), size * size).reshape(size, size)
+        for of in (won, np.ones_like(won))
+    )
+    return wins, pairs
 
 
 def aucs(wins: Floats, pairs: Floats, weights: Floats) -> Floats:

@@ -69,6 +69,12 @@ def _records(identity: Record, share: str, found: Mapping[int, Parts]) -> Iterat
         for split, tasks in parts.items():
             for task, one in tasks.items():
                 part, whole = SHARES[share](one)
-                place = {"pairs_of": split, "task": task, "seed": seed, "measure": share}
-                value = to_points(part / whole) if whole else None
-                yield {**identity, **place, "points": value, "n": whole}
+                yield {
+                    **identity,
+                    "pairs_of": split,
+                    "task": task,
+                    "seed": seed,
+                    "measure": share,
+                    "points": to_points(part / whole) if whole else None,
+                    "n": whole,
+                }
