@@ -32,9 +32,9 @@ CAPTION = (
     "held-out responses sampled from the model that training starts from, per task, then averaged "
     "over tasks. Right above wrong: of the pairs of a right and a wrong response to one prompt, "
     "the share in which the right one is preferred (chance: 50; a tie counts half); their number "
-    "is beside it. 95 % CI: percentile bootstrap over prompts. A score is right within half a "
-    "point."
+    "is beside it. A score is right within half a point."
 )
+INTERVAL = "95 % CI: percentile bootstrap over prompts, for sampled prompts only"
 NOTHING = "Neither judged pairs nor reward models in this run: no reward to hold against labels."
 NO_SAMPLES = (
     "No responses were scored by {}: none were sampled, as pairs came with the data, or its "
@@ -57,13 +57,19 @@ def mismatch_table(analysis: Analysis) -> Table:
     return Table(
         name="mismatch",
         title="Does the reward follow the label?",
-        caption=f"{CAPTION} {seeds_note(analysis)}" if shown else NOTHING,
+        caption=_caption(analysis) if shown else NOTHING,
         columns=COLUMNS,
         groups=tuple(shown),
         labels=3,
         footnotes=footnotes.texts(),
         notes=(*run_notes(analysis), *_further_notes(analysis, shown)),
     )
+
+
+def _caption(analysis: Analysis) -> str:
+    several = len(analysis.run.grid.seeds) > 1
+    interval = f"{INTERVAL} (each seed's is in the CSV)." if several else f"{INTERVAL}."
+    return f"{CAPTION} {seeds_note(analysis)} {interval}"
 
 
 def _reward_rows(analysis: Analysis, model: str, footnotes: Footnotes) -> Iterator[Row]:
