@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 TABLES = ("headline", "main", "delta", "reward_models", "mismatch")
-FIGURES = ("scores", "delta", "reward_curves")
+FIGURES = ("scores", "delta", "reward_curves", "rewards", "calibration")
 TABLE_FORMATS = ("md", "csv", "tex", "html")
 FIGURE_FORMATS = ("svg", "png")

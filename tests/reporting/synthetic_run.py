@@ -79,6 +79,25 @@ class SyntheticRun:
     ) -> None:
         self.write(f"trained/{model}/{stage}/{unit}/seed0/summary.json", content)
 
+    def sampled(
+        self,
+        model: str,
+        stage: str,
+        rows: list[dict[str, Any]],
+        unit: str = "mixture",
+        seed: int = 0,
+    ) -> None:
+        """What a reward model scored; see `sampled_rows`."""
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        self.write(f"trained/{model}/{stage}/{unit}/seed{seed}/sample_rewards.jsonl", text)
+
+    def judged(
+        self, model: str, manifest: dict[str, Any], unit: str = "mixture", seed: int = 0
+    ) -> None:
+        """What the judge made of responses of sft; see `judged_pairs`."""
+        folder = f"pairs/rationale_sensitive/{model}/sft/{unit}/seed{seed}"
+        self.write(f"{folder}/manifest.json", manifest)
+
     def healthy_stages(self, model: str) -> None:
         """Summaries of an SFT stage, two reward models and two policies that all did something."""
         self.summary(model, "sft_label", sft_summary(2.0, 1.0))
@@ -139,3 +158,24 @@ def rl_summary(reward_models: list[str | None], gain: float, error: float) -> di
         "kl": {"final": 1.0},
         "skipped_batches": 0,
     }
+
+
+def sampled_rows(task: str, rewards: dict[str, list[tuple[float, bool]]]) -> list[dict[str, Any]]:
+    """Lines of sample_rewards.jsonl: by prompt, the reward of each response and whether right."""
+    return [
+        {"task": task, "id": prompt, "label_correct": right, "parsed": True, "reward": reward}
+        for prompt, responses in rewards.items()
+        for reward, right in responses
+    ]
+
+
+def judged_pairs(pairs: int, equal: float, split: int, right: float) -> dict[str, Any]:
+    """A manifest of judged pairs of one task, both parts alike."""
+    one = {
+        "pairs": pairs,
+        "equal_labels": equal,
+        "one_label_right": split,
+        "judge_prefers_right": right,
+    }
+    part = {**one, "by_task": {"sst2": {**one, "by_label": {}}}}
+    return {"stage": "judge", "statistics": {"train": part, "heldout": part}}

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from rllr import files
 from rllr.reporting.figures.plotting import encode, look
+from rllr.reporting.figures.rewards import calibration_figure, rewards_figure
 from rllr.reporting.figures.scores import delta_figure, scores_figure
 from rllr.reporting.figures.training import reward_curves_figure
 from rllr.reporting.names import FIGURE_FORMATS
@@ -19,6 +20,8 @@ DRAWINGS: dict[str, Callable[[Analysis], Figure]] = {
     "scores": scores_figure,
     "delta": delta_figure,
     "reward_curves": reward_curves_figure,
+    "rewards": rewards_figure,
+    "calibration": calibration_figure,
 }
 
 

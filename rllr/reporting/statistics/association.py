@@ -80,9 +80,10 @@ def contests(prompts: Ints, rewards: Floats, right: Bools) -> tuple[Floats, Floa
     size = int(prompts.max()) + 1
     won = 0.5 + 0.5 * np.sign(rewards[right][:, None] - rewards[~right][None, :])
     places = prompts[right][:, None] * size + prompts[~right][None, :]
-    shape = (size, size)
-    wins: Floats = np.bincount(places.ravel(), won.ravel(), size * size).reshape(shape)
-    pairs: Floats = np.bincount(places.ravel(), minlength=size * size).reshape(shape) * 1.0
+    wins, pairs = (
+        np.bincount(places.ravel(), of.ravel(), size * size).reshape(size, size).astype(np.float64)
+        for of in (won, np.ones_like(won))
+    )
     return wins, pairs
 
 
