@@ -25,9 +25,9 @@ BINS = 24
 LIMIT = 3.0
 COLUMNS = 3
 # Filled against outlined, so that both are seen where they overlap, and in grey.
-RIGHT = {"histtype": "stepfilled", "color": "#56b4e9"}
-WRONG = {"histtype": "step", "color": "#000000", "linewidth": 1.3}
-REFERENCE = {"color": "#57606a", "linewidth": 1, "linestyle": ":"}
+RIGHT: dict[str, Any] = {"histtype": "stepfilled", "color": "#56b4e9"}
+WRONG: dict[str, Any] = {"histtype": "step", "color": "#000000", "linewidth": 1.3}
+REFERENCE: dict[str, Any] = {"color": "#57606a", "linewidth": 1, "linestyle": ":"}
 
 
 def rewards_figure(analysis: Analysis) -> Figure:

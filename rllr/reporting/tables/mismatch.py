@@ -23,18 +23,19 @@ from rllr.reporting.tables.reward_models import KIND_NAMES, summaries_of
 from rllr.reporting.tables.table import MISSING, Footnotes, Record, Row, Table, TableCell
 
 COLUMNS = (
-    *("Model", "Ranked by", "Basis", "Same label (%)", "Correlation (\N{MULTIPLICATION SIGN}100)"),
+    *("Model", "Ranked by", "Basis", "Same label (%)", "Correlation (points)"),
     *("AUC (%)", "Right above wrong (%)", "Pairs"),
 )
 CAPTION = (
-    "Same label: share of the judge's training pairs whose two responses state the same label. "
+    "Basis: whose responses the judge ranks, and what pairs a reward model is trained on. Same "
+    "label: share of the judge's training pairs whose two responses state the same label. "
     "Correlation (point-biserial) and AUC (chance: 50) of the reward with a right label: over "
     "held-out responses sampled from the model that training starts from, per task, then averaged "
     "over tasks. Right above wrong: of the pairs of a right and a wrong response to one prompt, "
     "the share in which the right one is preferred (chance: 50; a tie counts half); their number "
     "is beside it. A score is right within half a point."
 )
-INTERVAL = "95 % CI: percentile bootstrap over prompts, for sampled prompts only"
+INTERVAL = "95 % CI: percentile bootstrap over prompts; it does not cover another seed"
 NOTHING = "Neither judged pairs nor reward models in this run: no reward to hold against labels."
 NO_SAMPLES = (
     "No responses were scored by {}: none were sampled, as pairs came with the data, or its "
@@ -56,7 +57,7 @@ def mismatch_table(analysis: Analysis) -> Table:
     shown = [group for group in groups if group]
     return Table(
         name="mismatch",
-        title="Does the reward follow the label?",
+        title="Reward against label",
         caption=_caption(analysis) if shown else NOTHING,
         columns=COLUMNS,
         groups=tuple(shown),
@@ -83,7 +84,7 @@ def _reward_rows(analysis: Analysis, model: str, footnotes: Footnotes) -> Iterat
         head = (
             TableCell(run.grid.name(model)),
             TableCell(stage, marks=footnotes.letters(tuple(codes))),
-            TableCell(f"trained on {next(iter(kinds))} pairs" if kinds else MISSING),
+            TableCell(f"{next(iter(kinds))} pairs" if kinds else MISSING),
         )
         found = {
             seed: associations(by_task)

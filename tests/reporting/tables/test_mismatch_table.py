@@ -60,7 +60,7 @@ def test_numbers_by_hand(small_run: SyntheticRun, tmp_path: Path) -> None:
     assert found["Llama", "Judge"] == ["responses of SFT", "60.0", "", "", "54.0", "50"]
     hand = [by_hand(part) for part in parts]
     shown = found["Llama", "rllr_rm"]
-    assert shown[0] == "trained on label-sensitive pairs"
+    assert shown[0] == "label-sensitive pairs"
     for text, value in zip(shown[2:4], np.mean(hand, axis=0)[:2], strict=True):
         assert text.startswith(f"{100 * value:.1f} [")
     wins, pairs = (sum(part[place] for part in hand) for place in (2, 3))
