@@ -117,6 +117,6 @@ def test_intervals_hold_the_true_auc_when_responses_of_a_prompt_are_alike() -> N
         found = [
             measure(aucs(*contests(group, rewards, right), weights)) for group, weights in groups
         ]
-        held += [one.low <= truth <= one.high for one in found]  # type: ignore[operator]
+        held += [one.low <= truth <= one.high for one in found]
     bound = 0.95 - 2 * np.sqrt(0.95 * 0.05 / repeats)
     assert held[0] / repeats > bound > held[1] / repeats
