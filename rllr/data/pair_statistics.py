@@ -70,7 +70,7 @@ def _labels(tasks: Mapping[str, TaskConfig], pairs: Sequence[Pair]) -> dict[str,
     for pair in pairs:
         task, gold = tasks[pair["task"]], pair["example"].get("label")
         stated = None if gold is None else label_text(task, gold)
-        chosen, rejected = (_stated(task, pair[side]) for side in ("chosen", "rejected"))
+        chosen, rejected = (stated_label(task, pair[side]) for side in ("chosen", "rejected"))
         equal += chosen is not None and chosen == rejected
         if stated is not None and (chosen == stated) != (rejected == stated):
             split += 1
@@ -82,7 +82,7 @@ def _labels(tasks: Mapping[str, TaskConfig], pairs: Sequence[Pair]) -> dict[str,
     }
 
 
-def _stated(task: TaskConfig, response: str) -> str | None:
+def stated_label(task: TaskConfig, response: str) -> str | None:
     """A response's label as a response writes it, so that 3.75 and 3.8 are the same."""
     label = parse_response(task, response).label
     return None if label is None else label_text(task, label)

@@ -29,6 +29,7 @@ PLANNED = {
     "score": 25,
     "predict_untrained": 5,
     "score_untrained": 5,
+    "judge_test": 5,
     "tables": 1,
     "figures": 1,
     "report": 1,
