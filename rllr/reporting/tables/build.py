@@ -9,6 +9,7 @@ from rllr import files
 from rllr.reporting.results.analysis import Analysis, analyse
 from rllr.reporting.results.collect import Run, announce, load_run
 from rllr.reporting.tables.deltas import delta_table
+from rllr.reporting.tables.rationales import rationales_table
 from rllr.reporting.tables.render import FORMATS
 from rllr.reporting.tables.reward_models import reward_models_table
 from rllr.reporting.tables.scores import headline_table, main_table
@@ -19,6 +20,7 @@ BUILDERS: dict[str, Callable[[Analysis], Table]] = {
     "main": main_table,
     "delta": delta_table,
     "reward_models": reward_models_table,
+    "rationales": rationales_table,
 }
 
 

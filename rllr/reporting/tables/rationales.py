@@ -1,0 +1,127 @@
+"""Win rates of methods' rationales on test responses, under the judge.
+
+Every number of a row is a share of all its comparisons together: those of its tasks, seeds and
+models. Of a win rate, ties are half a win, and comparisons without a verdict are left out; the
+share of these stands beside it. Beside the rate of all comparisons stands that of those in which
+both responses state the same label: there, nothing but the rationale can be better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rllr.reporting.results.analysis import Analysis
+from rllr.reporting.results.encounters import Tally, encounters
+from rllr.reporting.results.grid import Grid
+from rllr.reporting.results.judged import Pair
+from rllr.reporting.results.standings import LABELS, Labels, Line, Standing, spread, standings
+from rllr.reporting.statistics.win_rates import Interval
+from rllr.reporting.tables.cells import coverage, interval_text, points, to_points
+from rllr.reporting.tables.notes import run_notes
+from rllr.reporting.tables.rationales_caption import caption
+from rllr.reporting.tables.scores import model_blocks
+from rllr.reporting.tables.table import MISSING, Record, Row, Table, TableCell
+
+COUNTS = ("won", "tied", "lost", "no_verdict", "same_text")
+COLUMNS = (
+    *("Model", "Comparison", "Win rate", "Win rate, same label", "% same label"),
+    *("% won", "% tied", "% lost", "% no verdict", "% same text", "% position bias", "n"),
+)
+Found = Mapping[Line, Standing]
+
+
+def rationales_table(analysis: Analysis) -> Table:
+    """The `rationales` table; without two methods that are compared it has no rows."""
+    grid, blocks = analysis.run.grid, model_blocks(analysis.run.grid)
+    met = encounters(analysis.run)
+    found = {pair: standings(grid, met[pair], [models for _, models in blocks]) for pair in met}
+    return Table(
+        name="rationales",
+        title="Rationales under the judge",
+        caption=caption(analysis.run),
+        columns=COLUMNS,
+        groups=tuple(
+            tuple(_row(grid, name, models, pair, found[pair]) for pair in found)
+            for name, models in blocks
+            if found
+        ),
+        notes=run_notes(analysis),
+    )
+
+
+def _row(grid: Grid, name: str, models: tuple[str, ...], pair: Pair, found: Found) -> Row:
+    whole = found[Line(models, "all", None)].whole
+    rates = [_rate_cell(grid, models, labels, pair, found) for labels in LABELS]
+    same = found[Line(models, "same", None)].whole.counts["comparisons"]
+    compared = whole.counts["comparisons"]
+    shares = [same, *(whole.counts[count] for count in COUNTS)]
+    return (
+        TableCell(name),
+        TableCell(f"{grid.name(pair[0])} against {grid.name(pair[1])}"),
+        *rates,
+        *(_share_cell(share, compared) for share in shares),
+        _share_cell(_followed_place(whole), whole.counts["asked"]),
+        TableCell(str(compared)),
+    )
+
+
+def _share_cell(count: int, of: int) -> TableCell:
+    return TableCell(points(count / of) if of else MISSING)
+
+
+def _followed_place(tally: Tally) -> int:
+    """Comparisons in which the same place won in both orders."""
+    return tally.counts["first_place"] + tally.counts["second_place"]
+
+
+def _rate_cell(
+    grid: Grid, models: tuple[str, ...], labels: Labels, pair: Pair, found: Found
+) -> TableCell:
+    """A win rate: with its interval if there is one seed, else with its spread over seeds."""
+    line = Line(models, labels, None)
+    one, sd = found[line], spread(found, line, grid.seeds)
+    if one.whole.rate is None:
+        return TableCell(MISSING, detail="no comparison with a verdict")
+    shown = interval_text(*one.interval)
+    covered = found[Line(models, "all", None)]
+    beside = shown if len(grid.seeds) == 1 else f"±{points(sd)}" if sd is not None else ""
+    text = f"{points(one.whole.rate)} {beside}".strip()
+    return TableCell(
+        text + coverage(len(covered.places), covered.expected),
+        detail=f"95 % CI {shown}; n = {one.whole.counts['comparisons']}",
+        records=tuple(_records(models, labels, pair, found, grid.seeds)),
+    )
+
+
+def _records(
+    models: tuple[str, ...], labels: Labels, pair: Pair, found: Found, seeds: Sequence[int]
+) -> list[Record]:
+    """All tasks and each; all seeds and, where there are several, each."""
+    model = models[0] if len(models) == 1 else "all"
+    identity = {"model": model, "method": pair[0], "against": pair[1], "labels": labels}
+    records = []
+    for seed in (None, *seeds) if len(seeds) > 1 else (None,):
+        line = Line(models, labels, seed)
+        shown = "all" if len(seeds) > 1 and seed is None else seed if seed is not None else seeds[0]
+        one, sd = found[line], spread(found, line, seeds) if seed is None else None
+        place = {**identity, "task": "all", "seed": shown}
+        records.append(_record(place, one.whole, one.interval, sd))
+        for task, (tally, interval) in one.tasks.items():
+            records.append(_record({**place, "task": task}, tally, interval, None))
+    return records
+
+
+def _record(place: Record, tally: Tally, interval: Interval, sd: float | None) -> Record:
+    asked = tally.counts["asked"]
+    bias = _followed_place(tally) / asked if asked else None
+    names = (*COUNTS, "asked", "inconsistent", "first_place", "second_place")
+    return {
+        **place,
+        "win_rate_points": to_points(tally.rate),
+        "ci_low_points": to_points(interval[0]),
+        "ci_high_points": to_points(interval[1]),
+        "sd_points": to_points(sd),
+        "n": tally.counts["comparisons"],
+        **{name: tally.counts[name] for name in names},
+        "position_bias_percent": to_points(bias),
+    }
