@@ -24,8 +24,8 @@ from rllr.reporting.tables.table import MISSING, Record, Row, Table, TableCell
 
 COUNTS = ("won", "tied", "lost", "no_verdict", "same_text")
 COLUMNS = (
-    *("Model", "Comparison", "Win rate", "Win rate, same label", "% same label"),
-    *("% won", "% tied", "% lost", "% no verdict", "% same text", "% position bias", "n"),
+    *("Model", "Comparison", "Win rate", "% won", "% tied", "% lost", "% none", "% same text"),
+    *("% same label", "Win rate there", "% bias", "n"),
 )
 Found = Mapping[Line, Standing]
 
@@ -51,15 +51,16 @@ def rationales_table(analysis: Analysis) -> Table:
 
 def _row(grid: Grid, name: str, models: tuple[str, ...], pair: Pair, found: Found) -> Row:
     whole = found[Line(models, "all", None)].whole
-    rates = [_rate_cell(grid, models, labels, pair, found) for labels in LABELS]
+    rate, rate_there = (_rate_cell(grid, models, labels, pair, found) for labels in LABELS)
     same = found[Line(models, "same", None)].whole.counts["comparisons"]
     compared = whole.counts["comparisons"]
-    shares = [same, *(whole.counts[count] for count in COUNTS)]
     return (
         TableCell(name),
-        TableCell(f"{grid.name(pair[0])} against {grid.name(pair[1])}"),
-        *rates,
-        *(_share_cell(share, compared) for share in shares),
+        TableCell(f"{grid.name(pair[0])} vs {grid.name(pair[1])}"),
+        rate,
+        *(_share_cell(whole.counts[count], compared) for count in COUNTS),
+        _share_cell(same, compared),
+        rate_there,
         _share_cell(_followed_place(whole), whole.counts["asked"]),
         TableCell(str(compared)),
     )

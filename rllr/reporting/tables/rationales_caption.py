@@ -9,13 +9,13 @@ from rllr.reporting.statistics.bootstrap import RESAMPLES
 
 WHAT = (
     "How the judge ranks two methods' responses to the same test examples, in percent of n "
-    "comparisons. Win rate: won, and half of tied, of those with a verdict; same label: where both "
-    "responses state the same label, so that the rationale alone differs."
+    "comparisons (none: no verdict). Win rate: won, and half of tied, of those with a verdict; "
+    "there: where both responses state the same label, so that the rationale alone differs."
 )
 ORDERS = (
     "Each comparison is made in both orders: won (lost) if it is so in both, tied if the verdict "
     "changes with the order (Zheng et al. 2023). Responses of the same text are tied without "
-    "asking. Position bias: of the others that have a verdict, those in which one place won twice."
+    "asking. Bias: of the others with a verdict, those in which one position won in both orders."
 )
 LEXICAL = (
     "The lexical judge scores each response by itself: it has no position bias by construction."
