@@ -13,6 +13,7 @@ from rllr.config.asking import JudgeConfig, TeacherConfig
 from rllr.config.load import Project
 from rllr.config.schema import ScoreLabels
 from rllr.layout import base_slice, data_slice, related_tasks, teacher_slice
+from rllr.paper import is_papers
 from rllr.teacher.compared import compared_tasks, method_pairs
 
 Slice = dict[str, Any]
@@ -153,7 +154,8 @@ def grid(project: Project) -> Slice:
     facts: Slice = {"run": config.run, "seeds": config.seeds, "scope": config.scope}
     generated = any(project.data(task).source == "generated" for task in project.data_tasks)
     origins = {"teacher": _who(config.teacher), "judge": _who(config.judge)}
-    facts |= {"generated": generated, "paper": False, "comparisons": method_pairs(project)}
+    facts |= {"generated": generated, "paper": is_papers(project)}
+    facts["comparisons"] = method_pairs(project)
     return {**facts, **named, **methods, "origins": {"data": _sources(project), **origins}}
 
 
