@@ -19,7 +19,7 @@ def asked(project: Project) -> list[str]:
     if project.config.teacher.asks:
         found.append(_line("teacher", project.config.teacher, teacher_requests(project)))
     if project.config.judge.asks:
-        further = test_requests(project)
+        further = comparison_requests(project)
         found.append(_line("judge", project.config.judge, judge_requests(project), further))
     return found
 
@@ -37,7 +37,7 @@ def judge_requests(project: Project) -> int:
     return round(comparisons * (1 + project.config.judge.both_ways))
 
 
-def test_requests(project: Project) -> int:
+def comparison_requests(project: Project) -> int:
     """At most: two for each comparison of test responses, one for each order."""
     units = [job.unit for job in jobs(project) if job.rule == "judge_test"]
     return 2 * sum(Sizes(project).test_comparisons(unit) for unit in units)

@@ -21,6 +21,9 @@ from rllr.reporting.results.grid import Grid, first_problem
 COMPARISONS = "comparisons.jsonl"
 Verdict = Literal[-1, 0, 1]
 Pair = tuple[str, str]
+Verdicts = tuple[Verdict | None, Verdict | None]
+# What a verdict in both orders follows if it changes with the order.
+FOLLOWED: dict[Verdicts, str] = {(1, -1): "first_place", (-1, 1): "second_place"}
 _SEED = re.compile(r"seed(\d+)")
 
 
@@ -44,7 +47,7 @@ class Compared:
     id: str
     method: str
     against: str
-    verdicts: tuple[Verdict | None, Verdict | None]
+    verdicts: Verdicts
     same_text: bool
     same_label: bool
 
@@ -69,9 +72,10 @@ class Compared:
             yield "same_text"
         elif points is not None:
             yield "asked"
-            yield {(1, -1): "first_place", (-1, 1): "second_place"}.get(self.verdicts, "by_text")
             if self.verdicts[0] != self.verdicts[1]:
                 yield "inconsistent"
+            if self.verdicts in FOLLOWED:
+                yield FOLLOWED[self.verdicts]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rllr.reporting.results.encounters import Tally, encounters
 from rllr.reporting.results.grid import Grid
 from rllr.reporting.results.judged import Pair
 from rllr.reporting.results.standings import LABELS, Labels, Line, Standing, spread, standings
-from rllr.reporting.statistics.win_rates import Interval
+from rllr.reporting.statistics.win_rates import Ends
 from rllr.reporting.tables.cells import coverage, interval_text, points, to_points
 from rllr.reporting.tables.notes import run_notes
 from rllr.reporting.tables.rationales_caption import caption
@@ -83,12 +83,11 @@ def _rate_cell(
     one, sd = found[line], spread(found, line, grid.seeds)
     if one.whole.rate is None:
         return TableCell(MISSING, detail="no comparison with a verdict")
-    shown = interval_text(*one.interval)
-    covered = found[Line(models, "all", None)]
+    shown = interval_text(*one.ends)
     beside = shown if len(grid.seeds) == 1 else f"±{points(sd)}" if sd is not None else ""
     text = f"{points(one.whole.rate)} {beside}".strip()
     return TableCell(
-        text + coverage(len(covered.places), covered.expected),
+        text + coverage(len(one.places), one.expected),
         detail=f"95 % CI {shown}; n = {one.whole.counts['comparisons']}",
         records=tuple(_records(models, labels, pair, found, grid.seeds)),
     )
@@ -101,26 +100,25 @@ def _records(
     model = models[0] if len(models) == 1 else "all"
     identity = {"model": model, "method": pair[0], "against": pair[1], "labels": labels}
     records = []
-    for seed in (None, *seeds) if len(seeds) > 1 else (None,):
+    for seed in (None, *seeds) if len(seeds) > 1 else seeds:
         line = Line(models, labels, seed)
-        shown = "all" if len(seeds) > 1 and seed is None else seed if seed is not None else seeds[0]
         one, sd = found[line], spread(found, line, seeds) if seed is None else None
-        place = {**identity, "task": "all", "seed": shown}
-        records.append(_record(place, one.whole, one.interval, sd))
-        for task, (tally, interval) in one.tasks.items():
-            records.append(_record({**place, "task": task}, tally, interval, None))
+        place = {**identity, "task": "all", "seed": "all" if seed is None else seed}
+        records.append(_record(place, one.whole, one.ends, sd))
+        for task, (tally, ends) in one.tasks.items():
+            records.append(_record({**place, "task": task}, tally, ends, None))
     return records
 
 
-def _record(place: Record, tally: Tally, interval: Interval, sd: float | None) -> Record:
+def _record(place: Record, tally: Tally, ends: Ends, sd: float | None) -> Record:
     asked = tally.counts["asked"]
     bias = _followed_place(tally) / asked if asked else None
     names = (*COUNTS, "asked", "inconsistent", "first_place", "second_place")
     return {
         **place,
         "win_rate_points": to_points(tally.rate),
-        "ci_low_points": to_points(interval[0]),
-        "ci_high_points": to_points(interval[1]),
+        "ci_low_points": to_points(ends[0]),
+        "ci_high_points": to_points(ends[1]),
         "sd_points": to_points(sd),
         "n": tally.counts["comparisons"],
         **{name: tally.counts[name] for name in names},

@@ -20,9 +20,13 @@ ORDERS = (
 LEXICAL = (
     "The lexical judge scores each response by itself: it has no position bias by construction."
 )
-INTERVAL = (
-    f"95 % CI: percentile bootstrap ({RESAMPLES} resamples of each task's test examples, jointly "
-    "over models and seeds); it covers test sampling only."
+ONE_SEED = (
+    f"One seed. 95 % CI: percentile bootstrap ({RESAMPLES} resamples of each task's test examples, "
+    "jointly over models); it covers test sampling only, another seed may differ by more."
+)
+SEVERAL = (
+    "Comparisons of {} seeds together, ± standard deviation over seeds; 95 % intervals, for seeds "
+    "and test examples, are in the CSV."
 )
 NOTHING = "No comparisons of rationales under the judge: "
 
@@ -33,7 +37,8 @@ def caption(run: Run) -> str:
         return NOTHING + _why_nothing(run)
     if not run.judged:
         return f"{WHAT} None is there: the stage judge_test has not run, or is named as unusable."
-    return " ".join(part for part in (WHAT, ORDERS, _judges(run), _seeds(run), INTERVAL) if part)
+    seeds = len(run.grid.seeds)
+    return " ".join([WHAT, ORDERS, _judges(run), SEVERAL.format(seeds) if seeds > 1 else ONE_SEED])
 
 
 def _why_nothing(run: Run) -> str:
@@ -53,10 +58,3 @@ def _judges(run: Run) -> str:
         return f"Judges differ, so compare no rows of different ones: {found}."
     (judge,) = models
     return f"Judge: {judge}. {LEXICAL}" if judge == "lexical" else f"Judge: {judge}."
-
-
-def _seeds(run: Run) -> str:
-    seeds = len(run.grid.seeds)
-    if seeds == 1:
-        return "One seed."
-    return f"Comparisons of {seeds} seeds together, ± standard deviation over seeds."
