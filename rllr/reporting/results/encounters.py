@@ -1,17 +1,21 @@
-"""The judge's comparisons, counted: by who met whom, of which model, on which task."""
+"""The judge's comparisons by pair of methods: counted, and as points of each test example."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from rllr.reporting.results.collect import Run
 from rllr.reporting.results.judged import Compared, Pair
 from rllr.reporting.statistics.bootstrap import Floats
+
+# Of all comparisons, or of those alone where both responses state the same label.
+Labels = Literal["all", "same"]
+LABELS: tuple[Labels, ...] = ("all", "same")
 
 
 class Place(NamedTuple):
@@ -22,64 +26,37 @@ class Place(NamedTuple):
     seed: int
 
 
-@dataclass
-class Tally:
-    """Counts of comparisons (the names of `Compared.counts`), and each example's points.
+Rows = Sequence[tuple[Place, Compared]]
 
-    `points` maps an example to the points of its comparisons and to how many have a verdict.
+
+@dataclass(frozen=True)
+class Scores:
+    """One task's points, and whether there is a verdict (1 or 0): both (places, examples).
+
+    The examples are the same, in one order, for any labels.
     """
 
-    counts: Counter[str] = field(default_factory=Counter)
-    points: dict[str, tuple[float, int]] = field(default_factory=dict)
-
-    def add(self, one: Compared) -> None:
-        """Count a comparison."""
-        self.counts.update(one.counts())
-        if one.points is not None:
-            self._add(one.id, one.points, 1)
-
-    def merge(self, other: Tally) -> None:
-        """Count all that another one has."""
-        self.counts.update(other.counts)
-        for example, (points, count) in other.points.items():
-            self._add(example, points, count)
-
-    def _add(self, example: str, points: float, count: int) -> None:
-        before = self.points.get(example, (0.0, 0))
-        self.points[example] = (before[0] + points, before[1] + count)
-
-    @property
-    def rate(self) -> float | None:
-        """Wins and half of the ties, as a share of all with a verdict; None without any."""
-        judged = self.counts["won"] + self.counts["tied"] + self.counts["lost"]
-        return (self.counts["won"] + self.counts["tied"] / 2) / judged if judged else None
+    places: tuple[Place, ...]
+    points: Floats
+    verdicts: Floats
 
 
 @dataclass(frozen=True)
 class Encounters:
-    """All comparisons of one pair of methods: of any labels, and of equal ones alone."""
+    """All comparisons of one pair of methods: counts by place, points by task."""
 
-    every: Mapping[Place, Tally]
-    same_label: Mapping[Place, Tally]
+    counts: Mapping[Labels, Mapping[Place, Counter[str]]]
+    scores: Mapping[Labels, Mapping[str, Scores]]
 
 
 def encounters(run: Run) -> dict[Pair, Encounters]:
     """Of each pair of methods: the run's own pairs first, whether or not any is there."""
-    every: dict[Pair, dict[Place, Tally]] = defaultdict(lambda: defaultdict(Tally))
-    same: dict[Pair, dict[Place, Tally]] = defaultdict(lambda: defaultdict(Tally))
-    for place, one in _rows(run):
-        pair = (one.method, one.against)
-        every[pair][place].add(one)
-        if one.same_label:
-            same[pair][place].add(one)
-    pairs = dict.fromkeys([*(run.grid.comparisons or ()), *_in_order(run, every)])
-    return {pair: Encounters(every[pair], same[pair]) for pair in pairs}
-
-
-def _rows(run: Run) -> Iterator[tuple[Place, Compared]]:
+    met: dict[Pair, list[tuple[Place, Compared]]] = defaultdict(list)
     for key, judged in run.judged.items():
         for one in judged.rows:
-            yield Place(key.model, one.task, key.seed), one
+            met[one.method, one.against].append((Place(key.model, one.task, key.seed), one))
+    pairs = dict.fromkeys([*(run.grid.comparisons or ()), *_in_order(run, met)])
+    return {pair: _encounters(met[pair]) for pair in pairs}
 
 
 def _in_order(run: Run, pairs: Iterable[Pair]) -> list[Pair]:
@@ -88,21 +65,34 @@ def _in_order(run: Run, pairs: Iterable[Pair]) -> list[Pair]:
     return sorted(pairs, key=lambda pair: (places[pair[1]], places[pair[0]]))
 
 
-def pooled(tallies: Iterable[Tally]) -> Tally:
-    """All comparisons together."""
-    whole = Tally()
-    for tally in tallies:
-        whole.merge(tally)
-    return whole
+def _encounters(rows: Rows) -> Encounters:
+    counts: dict[Labels, dict[Place, Counter[str]]] = {name: {} for name in LABELS}
+    tasks: dict[str, list[tuple[Place, Compared]]] = defaultdict(list)
+    for place, one in rows:
+        for labels in LABELS:
+            counted = counts[labels].setdefault(place, Counter())
+            counted.update(one.counts if _counts(one, labels) else ())
+        tasks[place.task].append((place, one))
+    scores = {name: {task: _scores(of, name) for task, of in tasks.items()} for name in LABELS}
+    return Encounters(counts, scores)
 
 
-def aligned(tallies: Iterable[Tally]) -> tuple[Floats, Floats]:
-    """Points and numbers of verdicts, both (tallies, examples), over all examples of any.
+def _counts(one: Compared, labels: Labels) -> bool:
+    return labels == "all" or one.same_label
 
-    With the examples in one order, so that all are resampled jointly.
-    """
-    found = list(tallies)
-    examples = sorted({example for tally in found for example in tally.points})
-    sums = [[tally.points.get(example, (0.0, 0)) for example in examples] for tally in found]
-    both = np.array(sums, dtype=np.float64).reshape(len(found), len(examples), 2)
-    return both[:, :, 0], both[:, :, 1]
+
+def _scores(rows: Rows, labels: Labels) -> Scores:
+    places = {place: index for index, place in enumerate(dict.fromkeys(p for p, _ in rows))}
+    examples = {name: index for index, name in enumerate(sorted({one.id for _, one in rows}))}
+    points, verdicts = np.zeros((2, len(places), len(examples)))
+    for place, one in rows:
+        if one.points is not None and _counts(one, labels):
+            where = places[place], examples[one.id]
+            points[where], verdicts[where] = one.points, 1.0
+    return Scores(tuple(places), points, verdicts)
+
+
+def win_rate(counts: Counter[str]) -> float | None:
+    """Wins and half of the ties, as a share of all with a verdict; None without any."""
+    judged = counts["won"] + counts["tied"] + counts["lost"]
+    return (counts["won"] + counts["tied"] / 2) / judged if judged else None

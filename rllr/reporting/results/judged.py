@@ -7,8 +7,8 @@ named in the run's warnings and left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +24,7 @@ Pair = tuple[str, str]
 Verdicts = tuple[Verdict | None, Verdict | None]
 # What a verdict in both orders follows if it changes with the order.
 FOLLOWED: dict[Verdicts, str] = {(1, -1): "first_place", (-1, 1): "second_place"}
+OUTCOMES = {1.0: "won", 0.5: "tied", 0.0: "lost"}
 _SEED = re.compile(r"seed(\d+)")
 
 
@@ -53,29 +54,40 @@ class Compared:
 
     @property
     def points(self) -> float | None:
-        """1 for a win, 0 for a loss, 1/2 for a tie; None where an order has no verdict.
+        """See `points_of`."""
+        return points_of(self.verdicts)
 
-        A win (or loss) is one in both orders; what changes with the order is a tie (Zheng et al.
-        2023, "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", section 3.4).
-        """
-        first, second = self.verdicts
-        if first is None or second is None:
-            return None
-        return (first + 1) / 2 if first == second else 0.5
-
-    def counts(self) -> Iterator[str]:
+    @property
+    def counts(self) -> tuple[str, ...]:
         """What it counts as, in every respect."""
-        yield "comparisons"
-        points = self.points
-        yield "no_verdict" if points is None else {1.0: "won", 0.5: "tied", 0.0: "lost"}[points]
-        if self.same_text:
-            yield "same_text"
-        elif points is not None:
-            yield "asked"
-            if self.verdicts[0] != self.verdicts[1]:
-                yield "inconsistent"
-            if self.verdicts in FOLLOWED:
-                yield FOLLOWED[self.verdicts]
+        return _counts_of(self.verdicts, self.same_text)
+
+
+@cache
+def points_of(verdicts: Verdicts) -> float | None:
+    """1 for a win, 0 for a loss, 1/2 for a tie; None where an order has no verdict.
+
+    A win (or loss) is one in both orders; what changes with the order is a tie (Zheng et al. 2023,
+    "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", section 3.4).
+    """
+    first, second = verdicts
+    if first is None or second is None:
+        return None
+    return (first + 1) / 2 if first == second else 0.5
+
+
+@cache
+def _counts_of(verdicts: Verdicts, same_text: bool) -> tuple[str, ...]:
+    points = points_of(verdicts)
+    names = ["comparisons"]
+    names.append("no_verdict" if points is None else OUTCOMES[points])
+    if same_text:
+        return (*names, "same_text")
+    if points is not None:
+        names.append("asked")
+        names += ["inconsistent"] if verdicts[0] != verdicts[1] else []
+        names += [FOLLOWED[verdicts]] if verdicts in FOLLOWED else []
+    return tuple(names)
 
 
 @dataclass(frozen=True)

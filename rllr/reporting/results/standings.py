@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import statistics as stdlib
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from rllr.reporting.results.encounters import Encounters, Place, Tally, aligned, pooled
+import numpy as np
+
+from rllr.reporting.results.encounters import (
+    LABELS,
+    Encounters,
+    Labels,
+    Place,
+    Scores,
+    win_rate,
+)
 from rllr.reporting.results.grid import Grid
+from rllr.reporting.statistics.bootstrap import Floats
 from rllr.reporting.statistics.win_rates import (
     OVERALL,
     Ends,
@@ -17,10 +27,6 @@ from rllr.reporting.statistics.win_rates import (
     crossed_ratio,
     resampled_ratios,
 )
-
-Labels = Literal["all", "same"]
-LABELS: tuple[Labels, ...] = ("all", "same")
-Places = Mapping[Place, Tally]
 
 
 class Line(NamedTuple):
@@ -30,6 +36,10 @@ class Line(NamedTuple):
     labels: Labels
     seed: int | None
 
+    def holds(self, place: Place) -> bool:
+        """Whether a place's comparisons are among them."""
+        return place.model in self.models and self.seed in (None, place.seed)
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -38,95 +48,90 @@ class Standing:
     `places` are the (model, task, seed) behind it, of `expected`.
     """
 
-    whole: Tally
+    counts: Counter[str]
     ends: Ends
-    tasks: Mapping[str, tuple[Tally, Ends]]
+    tasks: Mapping[str, tuple[Counter[str], Ends]]
     places: frozenset[Place]
     expected: int
+
+    @property
+    def rate(self) -> float | None:
+        """The win rate."""
+        return win_rate(self.counts)
 
 
 def standings(
     grid: Grid, met: Encounters, blocks: Sequence[tuple[str, ...]]
 ) -> dict[Line, Standing]:
-    """Of each block of models: with any labels and the same one; all seeds together, and each."""
-    seeds = (None, *grid.seeds)
+    """Of each block of models: with any labels and the same one; all seeds together, and each.
+
+    With several seeds, the interval of all is for seeds and test sampling, else for the latter.
+    """
+    seeds = (None, *grid.seeds) if len(grid.seeds) > 1 else (None,)
     lines = [Line(models, labels, seed) for models in blocks for labels in LABELS for seed in seeds]
-    chosen = {line: _chosen(met, line) for line in lines}
-    found = _resampled(grid, chosen)
-    if len(grid.seeds) == 1:
-        return found
-    return {
-        line: _crossed(grid, chosen[line], one) if line.seed is None else one
-        for line, one in found.items()
-    }
+    resampled = resampled_ratios({task: _sums(met, task, lines) for task in met.scores["all"]})
+    found = {}
+    for row, line in enumerate(lines):
+        ends = {task: each[row] for task, each in resampled.items()}
+        crossed = line.seed is None and len(seeds) > 1
+        found[line] = _standing(grid, met, line, _crossed(grid, met, line) if crossed else ends)
+    return found
 
 
-def _chosen(met: Encounters, line: Line) -> Places:
-    """Its places, those too where no comparison has the same label."""
-    tallies = met.every if line.labels == "all" else met.same_label
-    return {
-        place: tallies.get(place, Tally())
-        for place in met.every
-        if place.model in line.models and line.seed in (None, place.seed)
-    }
+def _standing(grid: Grid, met: Encounters, line: Line, ends: Mapping[str, Ends]) -> Standing:
+    counts = {place: one for place, one in met.counts[line.labels].items() if line.holds(place)}
+    tasks: dict[str, Counter[str]] = {}
+    for place, one in counts.items():
+        tasks.setdefault(place.task, Counter()).update(one)
+    return Standing(
+        counts=sum(tasks.values(), Counter()),
+        ends=ends.get(OVERALL, (None, None)),
+        tasks={task: (one, ends[task]) for task, one in tasks.items()},
+        places=frozenset(counts),
+        expected=len(line.models) * len(grid.tasks) * (len(grid.seeds) if line.seed is None else 1),
+    )
 
 
-def _resampled(grid: Grid, chosen: Mapping[Line, Places]) -> dict[Line, Standing]:
-    """With intervals for test sampling, all lines from the same draws."""
-    tallies = [_by_task(places) for places in chosen.values()]
-    sums = {task.key: aligned([of.get(task.key, Tally()) for of in tallies]) for task in grid.tasks}
-    ends = resampled_ratios({task: both for task, both in sums.items() if both[0].size})
-    none: list[Ends] = [(None, None)] * len(tallies)
-    return {
-        line: Standing(
-            whole=pooled(tallies[row].values()),
-            ends=ends.get(OVERALL, none)[row],
-            tasks={task: (one, ends.get(task, none)[row]) for task, one in tallies[row].items()},
-            places=frozenset(places),
-            expected=_expected(grid, line),
-        )
-        for row, (line, places) in enumerate(chosen.items())
-    }
+def _sums(met: Encounters, task: str, lines: Sequence[Line]) -> tuple[Floats, Floats]:
+    """Points and verdicts of each line, both (lines, examples)."""
+    found = []
+    for line in lines:
+        scores = met.scores[line.labels][task]
+        rows = _rows(scores, line)
+        found.append((scores.points[rows].sum(0), scores.verdicts[rows].sum(0)))
+    both = np.array(found)
+    return both[:, 0], both[:, 1]
 
 
-def _expected(grid: Grid, line: Line) -> int:
-    return len(line.models) * len(grid.tasks) * (len(grid.seeds) if line.seed is None else 1)
+def _rows(scores: Scores, line: Line) -> list[int]:
+    return [row for row, place in enumerate(scores.places) if line.holds(place)]
 
 
-def _by_task(places: Places) -> dict[str, Tally]:
-    found: dict[str, list[Tally]] = defaultdict(list)
-    for place, tally in places.items():
-        found[place.task].append(tally)
-    return {task: pooled(tallies) for task, tallies in found.items()}
+def _crossed(grid: Grid, met: Encounters, line: Line) -> dict[str, Ends]:
+    """Intervals for seeds and test sampling, by task and overall."""
+    found, everything = {}, []
+    for task, scores in met.scores[line.labels].items():
+        parts = list(_parts(grid, task, scores, line))
+        found[task] = crossed_ratio(parts)
+        everything += parts
+    return {**found, OVERALL: crossed_ratio(everything)}
 
 
-def _crossed(grid: Grid, places: Places, one: Standing) -> Standing:
-    """The same with intervals for seeds and test sampling."""
-    parts = [part for task in grid.tasks for part in _sums(grid, task.key, places)]
-    tasks = {
-        task: (tally, crossed_ratio([part for part in parts if part.task == task]))
-        for task, (tally, _) in one.tasks.items()
-    }
-    return replace(one, ends=crossed_ratio(parts), tasks=tasks)
-
-
-def _sums(grid: Grid, task: str, places: Places) -> Iterator[Sums]:
-    """A task's sums, one of each model that has a verdict, over the same examples."""
-    mine = [place for place in places if place.task == task]
-    points, verdicts = aligned([places[place] for place in mine])
-    for model in dict.fromkeys(place.model for place in mine):
-        rows = [row for row, place in enumerate(mine) if place.model == model]
-        if verdicts[rows].any():
+def _parts(grid: Grid, task: str, scores: Scores, line: Line) -> Iterator[Sums]:
+    """A task's sums, one of each model that has a verdict."""
+    for model in line.models:
+        rows = [row for row in _rows(scores, line) if scores.places[row].model == model]
+        if scores.verdicts[rows].any():
             cluster = model if grid.scope == "mixture" else f"{model}/{task}"
-            seeds = tuple(mine[row].seed for row in rows)
-            yield Sums(cluster, task, seeds, points[rows], verdicts[rows])
+            seeds = tuple(scores.places[row].seed for row in rows)
+            yield Sums(cluster, task, seeds, scores.points[rows], scores.verdicts[rows])
 
 
-def spread(found: Mapping[Line, Standing], line: Line, seeds: Iterable[int]) -> float | None:
-    """Standard deviation over seeds of a line's rate; None where seeds cover different places."""
+def spread(found: Mapping[Line, Standing], line: Line, seeds: Sequence[int]) -> float | None:
+    """Standard deviation over seeds of a line's rate; None for one, or where they cover others."""
+    if len(seeds) < 2:
+        return None
     each = [found[line._replace(seed=seed)] for seed in seeds]
     covered = {frozenset((place.model, place.task) for place in one.places) for one in each}
-    rates = [one.whole.rate for one in each if one.whole.rate is not None]
-    if len(each) < 2 or len(covered) > 1 or len(rates) < len(each):
-        return None
-    return stdlib.stdev(rates)
+    rates = [one.rate for one in each if one.rate is not None]
+    return stdlib.stdev(rates) if len(covered) == 1 and len(rates) == len(each) else None

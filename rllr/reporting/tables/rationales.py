@@ -8,13 +8,14 @@ both responses state the same label: there, nothing but the rationale can be bet
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rllr.reporting.results.analysis import Analysis
-from rllr.reporting.results.encounters import Tally, encounters
+from rllr.reporting.results.encounters import LABELS, Labels, encounters, win_rate
 from rllr.reporting.results.grid import Grid
 from rllr.reporting.results.judged import Pair
-from rllr.reporting.results.standings import LABELS, Labels, Line, Standing, spread, standings
+from rllr.reporting.results.standings import Line, Standing, spread, standings
 from rllr.reporting.statistics.win_rates import Ends
 from rllr.reporting.tables.cells import coverage, interval_text, points, to_points
 from rllr.reporting.tables.notes import run_notes
@@ -50,18 +51,18 @@ def rationales_table(analysis: Analysis) -> Table:
 
 
 def _row(grid: Grid, name: str, models: tuple[str, ...], pair: Pair, found: Found) -> Row:
-    whole = found[Line(models, "all", None)].whole
+    counts = found[Line(models, "all", None)].counts
     rate, rate_there = (_rate_cell(grid, models, labels, pair, found) for labels in LABELS)
-    same = found[Line(models, "same", None)].whole.counts["comparisons"]
-    compared = whole.counts["comparisons"]
+    same = found[Line(models, "same", None)].counts["comparisons"]
+    compared = counts["comparisons"]
     return (
         TableCell(name),
         TableCell(f"{grid.name(pair[0])} vs {grid.name(pair[1])}"),
         rate,
-        *(_share_cell(whole.counts[count], compared) for count in COUNTS),
+        *(_share_cell(counts[count], compared) for count in COUNTS),
         _share_cell(same, compared),
         rate_there,
-        _share_cell(_followed_place(whole), whole.counts["asked"]),
+        _share_cell(_followed_place(counts), counts["asked"]),
         TableCell(str(compared)),
     )
 
@@ -70,9 +71,9 @@ def _share_cell(count: int, of: int) -> TableCell:
     return TableCell(points(count / of) if of else MISSING)
 
 
-def _followed_place(tally: Tally) -> int:
+def _followed_place(counts: Counter[str]) -> int:
     """Comparisons in which the same place won in both orders."""
-    return tally.counts["first_place"] + tally.counts["second_place"]
+    return counts["first_place"] + counts["second_place"]
 
 
 def _rate_cell(
@@ -81,15 +82,15 @@ def _rate_cell(
     """A win rate: with its interval if there is one seed, else with its spread over seeds."""
     line = Line(models, labels, None)
     one, sd = found[line], spread(found, line, grid.seeds)
-    if one.whole.rate is None:
-        return TableCell(MISSING, detail="no comparison with a verdict")
+    records = tuple(_records(models, labels, pair, found, grid.seeds))
+    if one.rate is None:
+        return TableCell(MISSING, detail="no comparison with a verdict", records=records)
     shown = interval_text(*one.ends)
     beside = shown if len(grid.seeds) == 1 else f"±{points(sd)}" if sd is not None else ""
-    text = f"{points(one.whole.rate)} {beside}".strip()
     return TableCell(
-        text + coverage(len(one.places), one.expected),
-        detail=f"95 % CI {shown}; n = {one.whole.counts['comparisons']}",
-        records=tuple(_records(models, labels, pair, found, grid.seeds)),
+        f"{points(one.rate)} {beside}".strip() + coverage(len(one.places), one.expected),
+        detail=f"95 % CI {shown}; n = {one.counts['comparisons']}",
+        records=records,
     )
 
 
@@ -100,27 +101,28 @@ def _records(
     model = models[0] if len(models) == 1 else "all"
     identity = {"model": model, "method": pair[0], "against": pair[1], "labels": labels}
     records = []
-    for seed in (None, *seeds) if len(seeds) > 1 else seeds:
+    for seed in (None, *seeds) if len(seeds) > 1 else (None,):
         line = Line(models, labels, seed)
         one, sd = found[line], spread(found, line, seeds) if seed is None else None
-        place = {**identity, "task": "all", "seed": "all" if seed is None else seed}
-        records.append(_record(place, one.whole, one.ends, sd))
-        for task, (tally, ends) in one.tasks.items():
-            records.append(_record({**place, "task": task}, tally, ends, None))
+        shown = seeds[0] if len(seeds) == 1 else "all" if seed is None else seed
+        place = {**identity, "task": "all", "seed": shown}
+        records.append(_record(place, one.counts, one.ends, sd))
+        for task, (counts, ends) in one.tasks.items():
+            records.append(_record({**place, "task": task}, counts, ends, None))
     return records
 
 
-def _record(place: Record, tally: Tally, ends: Ends, sd: float | None) -> Record:
-    asked = tally.counts["asked"]
-    bias = _followed_place(tally) / asked if asked else None
+def _record(place: Record, counts: Counter[str], ends: Ends, sd: float | None) -> Record:
+    asked = counts["asked"]
+    bias = _followed_place(counts) / asked if asked else None
     names = (*COUNTS, "asked", "inconsistent", "first_place", "second_place")
     return {
         **place,
-        "win_rate_points": to_points(tally.rate),
+        "win_rate_points": to_points(win_rate(counts)),
         "ci_low_points": to_points(ends[0]),
         "ci_high_points": to_points(ends[1]),
         "sd_points": to_points(sd),
-        "n": tally.counts["comparisons"],
-        **{name: tally.counts[name] for name in names},
+        "n": counts["comparisons"],
+        **{name: counts[name] for name in names},
         "position_bias_percent": to_points(bias),
     }

@@ -46,12 +46,12 @@ def test_what_a_comparison_counts_as(
 ) -> None:
     one = Compared("sst2", "1", "rllr", "sft", verdicts, same_text=False, same_label=False)
     assert one.points == points
-    assert set(one.counts()) == {"comparisons", *counts}
+    assert set(one.counts) == {"comparisons", *counts}
 
 
 def test_the_same_text_is_a_tie_that_nobody_was_asked_about() -> None:
     one = Compared("sst2", "1", "rllr", "sft", (0, 0), same_text=True, same_label=True)
-    assert set(one.counts()) == {"comparisons", "tied", "same_text"}
+    assert set(one.counts) == {"comparisons", "tied", "same_text"}
 
 
 @pytest.mark.parametrize(
