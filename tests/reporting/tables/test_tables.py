@@ -59,6 +59,7 @@ def test_headline_values_by_hand(small_run: SyntheticRun) -> None:
     assert found["Llama", "RLLR"][:3] == ["80.0", shown, average]
     assert found["All models", "RLLR"][:3] == ["80.0", shown, average]
     assert [label for label in found if label[0] == "Llama"] == [
+        ("Llama", "Zero-shot"),
         ("Llama", "SFT"),
         ("Llama", "RLHF"),
         ("Llama", "RLLR"),
@@ -99,15 +100,18 @@ def test_averages_that_cover_other_cells_are_not_ranked(small_run: SyntheticRun)
     assert found["BLOOM", "RLLR"] == "best"
 
 
-def test_context_rows_are_in_main_only_and_never_ranked(small_run: SyntheticRun) -> None:
+@pytest.mark.parametrize("name", ["headline", "main"])
+def test_context_rows_are_shown_and_never_ranked(name: str, small_run: SyntheticRun) -> None:
     small_run.accuracy("llama", "zero_shot", 10)
     small_run.cell("_baseline", "sst2", "majority", [class_row(i, i % 2 == 0) for i in range(10)])
-    found = tables(small_run)
-    assert lines(found["main"])["Baseline", "Majority class"][:3] == ["50.0", "--", "50.0 (1/2)"]
-    assert lines(found["main"])["Llama", "Zero-shot"][0] == "100.0"
-    assert standing(found["main"], 2)["Llama", "Zero-shot"] == ""
-    assert standing(found["main"], 2)["Llama", "RLLR"] == "best"
-    assert {label[1] for label in lines(found["headline"])} == {"SFT", "RLHF", "RLLR"}
+    found = tables(small_run)[name]
+    assert lines(found)["Baseline", "Majority class"][:3] == ["50.0", "--", "50.0 (1/2)"]
+    assert lines(found)["Llama", "Zero-shot"][0] == "100.0"
+    assert standing(found, 2)["Llama", "Zero-shot"] == ""
+    assert standing(found, 2)["Llama", "RLLR"] == "best"
+    methods = {"Majority class", "Zero-shot", "SFT", "RLHF", "RLLR"}
+    main = methods | {"SFT (label only)"}
+    assert {label[1] for label in lines(found)} == (main if name == "main" else methods)
 
 
 def test_further_test_sets_are_shown_and_not_averaged(small_run: SyntheticRun) -> None:
