@@ -113,6 +113,8 @@ def load_judged(run_dir: Path, grid: Grid, warnings: list[str]) -> dict[JudgedKe
         except RllrError as error:
             reason = str(error).replace(f"{folder}/", "")
             warnings.append(f"{shown}: left out: {reason}")
+        except OSError as error:
+            warnings.append(f"{shown}: left out: cannot be read ({error.strerror})")
     return found
 
 
