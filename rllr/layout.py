@@ -21,6 +21,7 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 SAMPLES = "samples.jsonl"
 SAMPLE_REWARDS = "sample_rewards.jsonl"
+COMPARISONS = "comparisons.jsonl"
 PREDICTIONS = "predictions.jsonl"
 PREDICTIONS_MANIFEST = "predictions.manifest.json"
 METRICS = "metrics.json"
@@ -57,6 +58,10 @@ class Layout:
     def rationale_pairs(self, model: str, start: str, unit: str, seed: int | str) -> Path:
         """Pairs that the judge ranked."""
         return self.run / "pairs" / "rationale_sensitive" / model / start / unit / f"seed{seed}"
+
+    def judged(self, model: str, unit: str, seed: int | str) -> Path:
+        """Comparisons of methods' test responses under the judge."""
+        return self.run / "judged" / model / unit / f"seed{seed}"
 
     def base(self, model: str) -> Path:
         """A base model, shared by runs that agree on everything it depends on."""

@@ -9,6 +9,7 @@ from rllr.config.schema import ModelConfig, ScoreLabels, Shape, TinySource
 from rllr.errors import RllrError
 from rllr.plan_assumptions import PROMPT, RESPONSE, TEST_SPLITS
 from rllr.tasks.labels import wrong_labels
+from rllr.teacher.compared import compared_tasks, method_pairs
 
 
 def shape_of(name: str, model: ModelConfig) -> Shape:
@@ -145,6 +146,11 @@ class Sizes:
         prompts = self._prompts("rm", pairs.prompts, tasks)
         prompts += self._prompts("validation", pairs.heldout_prompts, tasks)
         return prompts * pairs.pairs_per_prompt
+
+    def test_comparisons(self, unit: str) -> int:
+        """Pairs of test responses that a judge compares, of one model and seed."""
+        drawn, tasks = self.project.config.judge.test_prompts, compared_tasks(self.project, unit)
+        return self._prompts("test", drawn, tasks) * len(method_pairs(self.project))
 
     def sampled(self, start: str, unit: str) -> Rows:
         """Responses for the judge."""

@@ -227,6 +227,26 @@ def score(job: Job, method: str) -> None:
     run(job, method)
 
 
+def judge_test(job: Job) -> None:
+    """Compare the methods' rationales on test examples."""
+    from rllr.teacher.choose import make_judges
+    from rllr.teacher.compared import (
+        compared_files,
+        compared_tasks,
+        require_pairs,
+        write_comparisons,
+    )
+
+    require_pairs(job.project)
+    settings = slices.judge_test(job.project, job.unit)
+    inputs = compared_files(job)
+    tasks = compared_tasks(job.project, job.unit)
+    judges = make_judges(job.project, {task: job.layout.data(task) for task in tasks})
+    folder = job.judged
+    with artefact(folder / MANIFEST, "judge_test", settings, seed=job.seed, inputs=inputs) as notes:
+        notes.update(write_comparisons(job, judges, folder))
+
+
 def attempts_folder(job: Job, kind: str, name: str) -> Path | None:
     """Where attempts at a compute stage are recorded; None for a stage that takes seconds."""
     if kind in ("sft", "reward", "policy"):

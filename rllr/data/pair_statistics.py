@@ -71,12 +71,14 @@ def _labels(tasks: Mapping[str, TaskConfig], pairs: Sequence[Pair]) -> dict[str,
     equal = agree = split = 0
     for pair in pairs:
         task, gold = tasks[pair["task"]], pair["example"].get("label")
-        chosen, rejected = (parse_response(task, pair[s]).label for s in ("chosen", "rejected"))
-        equal += chosen is not None and _same(task, chosen, rejected)
+        sides = [pair[side] for side in ("chosen", "rejected")]
+        chosen, rejected = (stated_label(task, text) for text in sides)
+        equal += chosen is not None and chosen == rejected
         if gold is None:
             continue
         score = isinstance(task.labels, ScoreLabels)
-        good, bad = (is_right(stated, gold, score=score) for stated in (chosen, rejected))
+        labels = (parse_response(task, text).label for text in sides)
+        good, bad = (is_right(label, gold, score=score) for label in labels)
         split += good != bad
         agree += good > bad
     return {
@@ -86,9 +88,10 @@ def _labels(tasks: Mapping[str, TaskConfig], pairs: Sequence[Pair]) -> dict[str,
     }
 
 
-def _same(task: TaskConfig, first: Label, second: Label | None) -> bool:
-    """Whether two labels are written alike, so that 3.75 and 3.8 are the same."""
-    return second is not None and label_text(task, first) == label_text(task, second)
+def stated_label(task: TaskConfig, response: str) -> str | None:
+    """A response's label as a response writes it, so that 3.75 and 3.8 are the same."""
+    label = parse_response(task, response).label
+    return None if label is None else label_text(task, label)
 
 
 def _share(count: int, of: int) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TABLES = ("headline", "main", "delta", "reward_models", "mismatch")
+TABLES = ("headline", "main", "delta", "reward_models", "mismatch", "rationales")
 FIGURES = ("scores", "delta", "reward_curves", "rewards", "calibration")
 TABLE_FORMATS = ("md", "csv", "tex", "html")
 FIGURE_FORMATS = ("svg", "png")

@@ -91,12 +91,23 @@ class SyntheticRun:
         text = "".join(json.dumps(row) + "\n" for row in rows)
         self.write(f"trained/{model}/{stage}/{unit}/seed{seed}/sample_rewards.jsonl", text)
 
-    def judged(
+    def ranked(
         self, model: str, manifest: dict[str, Any], unit: str = "mixture", seed: int = 0
     ) -> None:
         """What the judge made of responses of sft; see `judged_pairs`."""
         folder = f"pairs/rationale_sensitive/{model}/sft/{unit}/seed{seed}"
         self.write(f"{folder}/manifest.json", manifest)
+
+    def judged(self, model: str, rows: list[dict[str, Any]], **changes: Any) -> Path:
+        """Comparisons of a model's test responses, and their manifest; returns the folder.
+
+        `changes` may hold `unit`, `seed` and the `judge` of the manifest's settings.
+        """
+        folder = f"judged/{model}/{changes.get('unit', 'mixture')}/seed{changes.get('seed', 0)}"
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        judge = changes.get("judge", {"backend": "lexical"})
+        self.write(f"{folder}/manifest.json", {"settings": {"judge": judge}})
+        return self.write(f"{folder}/comparisons.jsonl", text).parent
 
     def healthy_stages(self, model: str) -> None:
         """Summaries of an SFT stage, two reward models and two policies that all did something."""
@@ -106,6 +117,15 @@ class SyntheticRun:
         self.summary(model, "rllr_rm", reward_summary("label_sensitive", 80))
         self.summary(model, "rlhf", rl_summary(["rlhf_rm"], 0.5, 0.1))
         self.summary(model, "rllr", rl_summary(["rllr_rm"], 0.5, 0.1))
+
+
+def compared_row(
+    index: int, first: int | None, second: int | None, **changes: Any
+) -> dict[str, Any]:
+    """RLLR against SFT on an sst2 example; verdicts with RLLR shown first, and shown second."""
+    row = {"task": "sst2", "id": f"sst2-{index}", "method": "rllr", "against": "sft"}
+    verdicts = {"verdicts": [first, second], "same_text": False, "same_label": True}
+    return {**row, **verdicts, **changes}
 
 
 def class_row(index: int, right: bool, **changes: Any) -> dict[str, Any]:

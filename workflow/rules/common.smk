@@ -45,6 +45,7 @@ from rllr.layout import (
 )
 from rllr.prune import pruned_paths
 from rllr.reporting.names import FIGURE_FORMATS, FIGURES, TABLE_FORMATS, TABLES
+from rllr.teacher.compared import compared_files, compared_tasks, method_pairs
 
 
 def load_project():
@@ -136,6 +137,10 @@ def sample_slice(wildcards):
 
 def judge_slice(wildcards):
     return digest(slices.judge(PROJECT, wildcards.unit))
+
+
+def judge_test_slice(wildcards):
+    return digest(slices.judge_test(PROJECT, wildcards.unit))
 
 
 def reward_slice(wildcards):
@@ -282,6 +287,17 @@ def test_data(wildcards):
     ]
 
 
+def compared_responses(wildcards):
+    """Predictions of the methods that are compared, and the test examples."""
+    return compared_files(job_of(wildcards))
+
+
+def compared_data(wildcards):
+    """What an offline judge counts its words on."""
+    tasks = compared_tasks(PROJECT, wildcards.unit)
+    return [LAYOUT.data(task) / "sft.jsonl" for task in tasks]
+
+
 def asking_threads(asked):
     """All of this host's cores where a stage loads a language model of its own: one at a time."""
     if asked.backend != "local":
@@ -391,6 +407,20 @@ def every_trained_stage():
     ]
     gone = pruned_paths(RUN)
     return [path for path in paths if path not in gone]
+
+
+def every_comparison():
+    """Methods' test responses under the judge, where the run compares them."""
+    config = PROJECT.config
+    folders = [
+        LAYOUT.judged(model, unit, seed)
+        for model in config.models
+        for unit in PROJECT.units
+        for seed in config.seeds
+        if method_pairs(PROJECT)
+    ]
+    names = ("manifest.json", "comparisons.jsonl")
+    return [folder / name for folder in folders for name in names]
 
 
 def every_table():

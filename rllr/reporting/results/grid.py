@@ -84,6 +84,8 @@ class Grid:
     # Of the data, of rationales and of judgements: what `data`, `teacher` and `judge` say.
     origins: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
+    # (method, against) whose test responses a judge compares; None where nobody says.
+    comparisons: tuple[tuple[str, str], ...] | None = None
 
     @property
     def test_tasks(self) -> tuple[TaskEntry, ...]:

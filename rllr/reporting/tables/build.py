@@ -10,6 +10,7 @@ from rllr.reporting.results.analysis import Analysis, analyse
 from rllr.reporting.results.collect import Run, announce, load_run
 from rllr.reporting.tables.deltas import delta_table
 from rllr.reporting.tables.mismatch import mismatch_table
+from rllr.reporting.tables.rationales import rationales_table
 from rllr.reporting.tables.render import FORMATS
 from rllr.reporting.tables.reward_models import reward_models_table
 from rllr.reporting.tables.scores import headline_table, main_table
@@ -21,6 +22,7 @@ BUILDERS: dict[str, Callable[[Analysis], Table]] = {
     "delta": delta_table,
     "reward_models": reward_models_table,
     "mismatch": mismatch_table,
+    "rationales": rationales_table,
 }
 
 

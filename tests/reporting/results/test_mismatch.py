@@ -62,7 +62,7 @@ def test_a_broken_file_of_rewards_is_named_and_left_out(
 
 
 def test_judged_pairs_are_counts_by_part_and_task(small_run: SyntheticRun) -> None:
-    small_run.judged("llama", judged_pairs(10, 0.6, 3, 2 / 3))
+    small_run.ranked("llama", judged_pairs(10, 0.6, 3, 2 / 3))
     found, warnings = load_mismatch(load_run(small_run.folder))
     counts = {ALL: Judged(10, 6, 3, 2), "sst2": Judged(10, 6, 3, 2)}
     assert found.judged == {KEY._replace(stage="sft"): {"train": counts, "heldout": counts}}

@@ -55,7 +55,7 @@ def by_hand(rows: list[dict[str, Any]]) -> tuple[float, float, int, int]:
 def test_numbers_by_hand(small_run: SyntheticRun, tmp_path: Path) -> None:
     parts = [rewards("sst2", 1, 1.0), rewards("stsb", 2, 0.5)]
     small_run.sampled("llama", "rllr_rm", [*parts[0], *parts[1]])
-    small_run.judged("llama", judged_pairs(200, 0.6, 50, 0.54))
+    small_run.ranked("llama", judged_pairs(200, 0.6, 50, 0.54))
     found = lines(mismatch(small_run))
     assert found["Llama", "Judge"] == ["responses of SFT", "60.0", "", "", "54.0", "50"]
     hand = [by_hand(part) for part in parts]
@@ -79,7 +79,7 @@ def test_several_seeds_are_a_mean_with_its_spread(small_run: SyntheticRun) -> No
     parts = [rewards("sst2", seed, 1.0) for seed in (3, 4)]
     for seed, part in enumerate(parts):
         small_run.sampled("llama", "rllr_rm", part, seed=seed)
-        small_run.judged("llama", judged_pairs(100, 0.5 + 0.1 * seed, 10, 0.5), seed=seed)
+        small_run.ranked("llama", judged_pairs(100, 0.5 + 0.1 * seed, 10, 0.5), seed=seed)
     table = mismatch(small_run)
     aucs = [100 * by_hand(part)[1] for part in parts]
     mean, sd = statistics.mean(aucs), statistics.stdev(aucs)
@@ -103,7 +103,7 @@ def test_reward_models_of_tasks_are_taken_together(small_run: SyntheticRun) -> N
     for seed, task in enumerate(("sst2", "stsb")):
         rows = rewards(task, seed, 1.0)
         small_run.sampled("llama", "rllr_rm", rows, unit=task)
-        small_run.judged("llama", judged_pairs(100, 0.4 + 0.2 * seed, 10, 0.5), unit=task)
+        small_run.ranked("llama", judged_pairs(100, 0.4 + 0.2 * seed, 10, 0.5), unit=task)
         hand.append(by_hand(rows)[1])
     found = lines(mismatch(small_run))
     assert found["Llama", "rllr_rm"][3].startswith(f"{100 * statistics.mean(hand):.1f} [")
