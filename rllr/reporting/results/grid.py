@@ -54,6 +54,15 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class ModelEntry(Entry):
+    """A model; `size` is billions of parameters, `base` its weights' folder seen from the run's."""
+
+    family: str | None = None
+    size: float | None = None
+    base: str | None = None
+
+
+@dataclass(frozen=True)
 class TaskEntry:
     """A task; an unparseable score counts as the midpoint of `score_range` (pearson only)."""
 
@@ -72,7 +81,7 @@ class Grid:
     """
 
     run: str
-    models: tuple[Entry, ...]
+    models: tuple[ModelEntry, ...]
     tasks: tuple[TaskEntry, ...]
     methods: tuple[Entry, ...]
     context_methods: tuple[Entry, ...] = ()
@@ -92,7 +101,7 @@ class Grid:
 
     def name(self, key: str) -> str:
         """The shown name of a model or method; the key itself where the grid has no such entry."""
-        entries = (*self.models, *self.context_methods, *self.methods)
+        entries: tuple[Entry, ...] = (*self.models, *self.context_methods, *self.methods)
         named = {entry.key: entry.name for entry in entries}
         return named.get(key, METHOD_NAMES.get(key, key))
 
@@ -152,7 +161,7 @@ def infer_grid(run: str, cells: Iterable[tuple[CellKey, Metric]]) -> Grid:
     seeds = sorted({key.seed for key, _ in found if key.model != BASELINE_MODEL})
     return Grid(
         run=run,
-        models=tuple(Entry(key, key) for key in models),
+        models=tuple(ModelEntry(key, key) for key in models),
         tasks=tuple(TaskEntry(key, key, metrics[key]) for key in sorted(metrics)),
         methods=tuple(Entry(key, METHOD_NAMES.get(key, key)) for key in trained),
         context_methods=tuple(Entry(key, METHOD_NAMES[key]) for key in context),
