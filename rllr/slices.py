@@ -6,14 +6,13 @@ read it, and no others. Manifests record the slice itself.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Any
 
 from rllr.config.asking import JudgeConfig, TeacherConfig
 from rllr.config.load import Project
 from rllr.config.schema import ScoreLabels
-from rllr.layout import Layout, base_slice, data_slice, related_tasks, teacher_slice
+from rllr.layout import base_slice, data_slice, related_tasks, teacher_slice
 
 Slice = dict[str, Any]
 TEXT = {"instruction", "input", "labels"}
@@ -128,7 +127,7 @@ def grid(project: Project) -> Slice:
         {"key": key, "name": project.tasks[key].name} for key in config.context_tasks
     ]
     for row in named["models"]:
-        row |= _model_facts(project, row["key"])
+        row.update(project.models[row["key"]].model_dump(include={"family", "size"}))
     for row in [*named["tasks"], *named["context_tasks"]]:
         task = project.tasks[row["key"]]
         row["metric"] = task.metric
@@ -143,13 +142,6 @@ def grid(project: Project) -> Slice:
     origins = {"teacher": _who(config.teacher), "judge": _who(config.judge)}
     facts |= {"generated": generated, "paper": False}
     return {**facts, **named, **methods, "origins": {"data": _sources(project), **origins}}
-
-
-def _model_facts(project: Project, model: str) -> Slice:
-    """What tables of sizes and costs need to know of a model; `base` is seen from the run."""
-    declared, layout = project.models[model], Layout(project)
-    base = os.path.relpath(layout.base(model), layout.run)
-    return {"family": declared.family, "size": declared.size, "base": base}
 
 
 def _sources(project: Project) -> str:

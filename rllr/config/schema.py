@@ -212,7 +212,7 @@ class ModelConfig(Strict):
         1, description="processes of a training job, each on a GPU of its own (or on its CPUs)"
     )
     family: str | None = Field(
-        None, description="what it shares with its smaller and larger siblings in the table of sizes"
+        None, description="shared with smaller and larger siblings: rows of the table of sizes"
     )
     size: Rate | None = Field(None, description="billions of parameters; resources follow from it")
     shape: Shape | None = Field(None, description="of a published model; `plan` needs it")

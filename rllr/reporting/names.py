@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TABLES = ("headline", "main", "delta", "reward_models")
-FIGURES = ("scores", "delta", "reward_curves")
+TABLES = ("headline", "main", "delta", "reward_models", "scale", "cost", "method_cost", "health")
+FIGURES = ("scores", "delta", "reward_curves", "heatmap", "cost")
 TABLE_FORMATS = ("md", "csv", "tex", "html")
 FIGURE_FORMATS = ("svg", "png")

@@ -8,6 +8,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from rllr import files
+from rllr.reporting.figures.cost import cost_figure
+from rllr.reporting.figures.heatmap import heatmap_figure
 from rllr.reporting.figures.plotting import encode, look
 from rllr.reporting.figures.scores import delta_figure, scores_figure
 from rllr.reporting.figures.training import reward_curves_figure
@@ -19,6 +21,8 @@ DRAWINGS: dict[str, Callable[[Analysis], Figure]] = {
     "scores": scores_figure,
     "delta": delta_figure,
     "reward_curves": reward_curves_figure,
+    "heatmap": heatmap_figure,
+    "cost": cost_figure,
 }
 
 

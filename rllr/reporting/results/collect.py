@@ -166,7 +166,7 @@ def load_run(run_dir: Path) -> Run:
         outside = len(found) - len(inside)
         warnings.append(f"{outside} cells lie outside the run's grid and are not in the tables")
     stages = dict(_read_stages(run_dir, warnings))
-    manifests = read_manifests(run_dir, grid.models, warnings)
+    manifests = read_manifests(run_dir, grid.bases.values(), warnings)
     return Run(run_dir, grid, cells, stages, warnings, left_out, manifests)
 
 

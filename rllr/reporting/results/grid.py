@@ -55,11 +55,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class ModelEntry(Entry):
-    """A model; `size` is billions of parameters, `base` its weights' folder seen from the run's."""
+    """A model; `size` is billions of parameters."""
 
     family: str | None = None
     size: float | None = None
-    base: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,8 @@ class Grid:
     # Of the data, of rationales and of judgements: what `data`, `teacher` and `judge` say.
     origins: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
+    # Base models' folders by model, seen from the run's: runs share them.
+    bases: dict[str, str] = field(default_factory=dict)
 
     @property
     def test_tasks(self) -> tuple[TaskEntry, ...]:

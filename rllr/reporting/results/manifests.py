@@ -11,8 +11,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from rllr import files
 from rllr.errors import RllrError
-from rllr.reporting.results.grid import ModelEntry, first_problem
+from rllr.reporting.results.grid import first_problem
 
+MANIFEST = "manifest.json"
 PLACES = (
     "data/*/manifest.json",
     "rationales/*/manifest.json",
@@ -70,23 +71,20 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def read_manifests(
-    run_dir: Path, models: Iterable[ModelEntry], warnings: list[str]
+    run_dir: Path, bases: Iterable[str], warnings: list[str]
 ) -> dict[Path, Manifest]:
-    """All manifests of a run by their paths, relative to its folder; base models' are outside it.
+    """All manifests of a run by their paths, relative to its folder.
 
-    One that cannot be used is named in `warnings` and left out.
+    `bases` are the folders of base models, seen from there. One that cannot be used is named in
+    `warnings` and left out.
     """
-    bases = [run_dir / model.base / "manifest.json" for model in models if model.base]
-    found = [path for place in PLACES for path in sorted(run_dir.glob(place))]
+    found = [Path(base, MANIFEST) for base in bases if (run_dir / base / MANIFEST).exists()]
+    for place in PLACES:
+        found += sorted(path.relative_to(run_dir) for path in run_dir.glob(place))
     manifests = {}
-    for path in (*(base for base in bases if base.exists()), *found):
+    for path in found:
         try:
-            manifests[shown_path(run_dir, path)] = read_manifest(path)
+            manifests[path] = read_manifest(run_dir / path)
         except RllrError as error:
             warnings.append(f"{str(error).replace(f'{run_dir}/', '')}; its costs are not known")
     return manifests
-
-
-def shown_path(run_dir: Path, path: Path) -> Path:
-    """A path relative to the run's folder; as it is where it lies elsewhere by an absolute one."""
-    return path.relative_to(run_dir) if path.is_relative_to(run_dir) else path
