@@ -96,5 +96,6 @@ def _legend(figure: Figure, analysis: Analysis, styles: Mapping[str, Style]) -> 
         for style in styles.values()
     ]
     names = [analysis.run.grid.name(method) for method in styles]
-    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
-    figure.legend(handles, names, ncols=min(5, len(names)), **place)
+    figure.legend(
+        handles, names, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(5, len(names))
+    )

@@ -89,5 +89,5 @@ def _bar(figure: Figure, axes: Any, scale: Normalize, name: str) -> None:
     side = axes.inset_axes((1.03, 0.0, 0.03, 1.0))
     bar = figure.colorbar(ScalarMappable(scale, COLOURS), cax=side)
     bar.set_label(f"{name} (points)")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     side.grid(visible=False)

@@ -43,7 +43,7 @@ def cost_table(analysis: Analysis) -> Table:
     grid, ledger = analysis.run.grid, open_ledger(analysis.run)
     blocks = [list(_stage_lines(ledger, model.key)) for model in grid.models]
     caption = "Mean over seeds, sum over training units. " + MEASURES
-    return _table(analysis, "cost", "Cost of each stage", "Stage", caption, blocks)
+    return _table(ledger, blocks, ("cost", "Cost of each stage", "Stage"), caption)
 
 
 def method_cost_table(analysis: Analysis) -> Table:
@@ -55,7 +55,7 @@ def method_cost_table(analysis: Analysis) -> Table:
         "pairs train one, sampling and judging. Not the base model, nor what all models share "
         "(data, rationales), nor prediction. Mean over seeds. " + MEASURES
     )
-    return _table(analysis, "method_cost", "Cost of each method", "Method", caption, blocks)
+    return _table(ledger, blocks, ("method_cost", "Cost of each method", "Method"), caption)
 
 
 def method_mean(ledger: Ledger, model: str, method: str) -> Mean | None:
@@ -125,40 +125,38 @@ def _numbers(cost: Cost) -> Record:
 
 
 def _table(
-    analysis: Analysis, name: str, title: str, what: str, caption: str, blocks: list[list[Line]]
+    ledger: Ledger, blocks: list[list[Line]], names: tuple[str, str, str], caption: str
 ) -> Table:
-    lines = [line for block in blocks for line in block]
+    """`names` are the table's, its title and what its rows are."""
+    name, title, what = names
+    lines = [line for block in blocks for line in block if ledger.parts]
     known = [line.mean for line in lines if line.mean]
-    unit = time_unit([mean.cost.seconds for mean in known])
-    seeds = len(analysis.run.grid.seeds)
+    unit, grid = time_unit([mean.cost.seconds for mean in known]), ledger.run.grid
     heads = ("GPU hours", "Memory (GiB)", "GPU memory (GiB)", "Steps", "Tokens (M)")
     return Table(
         name=name,
         title=title,
-        caption=caption if known else "This run has no manifests: what it took is not known.",
+        caption=caption if lines else "This run has no manifests: what it took is not known.",
         columns=("Model", what, f"Wall time ({unit})", *heads),
         groups=tuple(
-            tuple(_row(analysis.run.grid, line, unit, seeds) for line in block)
-            for block in blocks
-            if known and block
+            tuple(_row(grid, line, unit) for line in block) for block in blocks if lines and block
         ),
-        notes=tuple(_holes(len(lines) - len(known), len(lines))),
+        notes=_holes(len(lines) - len(known), len(lines)),
     )
 
 
-def _holes(missing: int, rows: int) -> list[str]:
-    if not missing or missing == rows:
-        return []
-    return [f"{missing} of {rows} rows lack a manifest of some artefact: a dash."]
+def _holes(missing: int, rows: int) -> tuple[str, ...]:
+    text = f"{missing} of {rows} rows lack a manifest of some artefact: a dash."
+    return (text,) if missing else ()
 
 
-def _row(grid: Grid, line: Line, unit: str, seeds: int) -> Row:
+def _row(grid: Grid, line: Line, unit: str) -> Row:
     head = (TableCell(grid.name(line.model)), TableCell(line.name))
     if line.mean is None:
         dashes = [TableCell(MISSING) for _ in range(6)]
         return (*head, TableCell(MISSING, records=line.records), *dashes[1:])
     cost = line.mean.cost
-    wall = amount(cost.seconds / SECONDS[unit]) + coverage(line.mean.seeds, seeds)
+    wall = amount(cost.seconds / SECONDS[unit]) + coverage(line.mean.seeds, len(grid.seeds))
     others = (
         _scaled(cost.gpu_seconds, SECONDS["h"]),
         _scaled(cost.memory, MIB_PER_GIB),

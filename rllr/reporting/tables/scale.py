@@ -19,7 +19,7 @@ from rllr.reporting.tables.deltas import METHOD, comparison_name, delta_estimate
 from rllr.reporting.tables.notes import interval_note, run_notes, scale_note, seeds_note
 from rllr.reporting.tables.records import AVERAGE
 from rllr.reporting.tables.scores import average_estimate
-from rllr.reporting.tables.table import MISSING, Emphasis, Row, Table, TableCell
+from rllr.reporting.tables.table import MISSING, Emphasis, Record, Row, Table, TableCell
 
 OTHER = "sft"
 NO_FAMILY = (
@@ -84,7 +84,7 @@ def _caption(analysis: Analysis) -> str:
 def _row(analysis: Analysis, family: str, model: ModelEntry, size: float) -> Row:
     methods = [entry.key for entry in analysis.run.grid.methods]
     averages = [average_estimate(analysis, [model.key], method) for method in methods]
-    identity = {"family": family, "model": model.key, "size_billions": size}
+    identity: Record = {"family": family, "model": model.key, "size_billions": size}
     # Each model ranks its own methods, as in the score tables.
     cells = [
         _cell(average, standing, {**identity, "method": method, "minus": None, "task": AVERAGE})
@@ -94,7 +94,7 @@ def _row(analysis: Analysis, family: str, model: ModelEntry, size: float) -> Row
     return (*head, *cells, *_difference_cells(analysis, identity))
 
 
-def _cell(estimate: Estimate | None, standing: Emphasis, identity: dict[str, object]) -> TableCell:
+def _cell(estimate: Estimate | None, standing: Emphasis, identity: Record) -> TableCell:
     record = {**identity, **estimate_record(estimate)}
     if estimate is None:
         return TableCell(MISSING, detail="no such cell in this run", records=(record,))
@@ -102,7 +102,7 @@ def _cell(estimate: Estimate | None, standing: Emphasis, identity: dict[str, obj
     return TableCell(text, emphasis=standing, detail=describe(estimate), records=(record,))
 
 
-def _difference_cells(analysis: Analysis, identity: dict[str, object]) -> list[TableCell]:
+def _difference_cells(analysis: Analysis, identity: Record) -> list[TableCell]:
     if not _difference(analysis):
         return []
     overall = delta_estimates(analysis, [str(identity["model"])], OTHER)[-1]

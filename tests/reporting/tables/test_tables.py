@@ -11,6 +11,7 @@ from scipy import stats
 from synthetic_run import SyntheticRun, class_row, score_row, sft_summary
 
 from rllr.errors import RllrError
+from rllr.reporting.names import TABLES
 from rllr.reporting.results.collect import load_run
 from rllr.reporting.tables.build import build_tables, write_tables
 from rllr.reporting.tables.cells import MINUS
@@ -243,8 +244,7 @@ def test_run_of_unknown_methods_and_no_trained_stage(run: SyntheticRun) -> None:
 def test_write_tables_from_one_cell(run: SyntheticRun, tmp_path: Path) -> None:
     run.accuracy("llama", "sft", 7)
     paths = write_tables(run.folder, tmp_path / "tables")
-    names = ("headline", "main", "delta", "reward_models")
-    assert {path.name for path in paths} == {f"{n}.{s}" for n in names for s in FORMATS}
+    assert {path.name for path in paths} == {f"{n}.{s}" for n in TABLES for s in FORMATS}
     assert all(path.read_text() for path in paths if path.suffix != ".csv")
 
 
