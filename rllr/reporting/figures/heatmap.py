@@ -11,8 +11,9 @@ from matplotlib.patches import Rectangle
 
 from rllr.reporting.figures.plotting import WIDTH, empty_figure, wrap
 from rllr.reporting.results.analysis import Analysis, Estimate
-from rllr.reporting.tables.cells import signed
-from rllr.reporting.tables.deltas import compared, comparison_name, delta_estimates
+from rllr.reporting.tables.cells import coverage, signed
+from rllr.reporting.tables.comparisons import compared, delta_estimates
+from rllr.reporting.tables.deltas import comparison_name
 from rllr.reporting.tables.scores import model_blocks
 from rllr.reporting.tables.table import MISSING
 
@@ -63,8 +64,8 @@ def _cell(axes: Any, x: int, y: int, estimate: Estimate | None, scale: Normalize
         return
     place = float(scale(100 * estimate.value))
     axes.add_patch(Rectangle(corner, 1, 1, facecolor=COLOURS(place), edgecolor="#ffffff"))
-    partial = len(estimate.covered) < estimate.expected
-    text = signed(estimate.value) + ("*" if partial else "")
+    cells = coverage(len(estimate.covered), estimate.expected).strip()
+    text = "\n".join(filter(None, (signed(estimate.value), cells)))
     colour = "#ffffff" if abs(2 * place - 1) > DARK else "#000000"
     axes.text(x, y, text, ha="center", va="center", fontsize=8, color=colour)
 

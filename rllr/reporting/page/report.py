@@ -31,8 +31,8 @@ CAPTIONS = {
     "(faint), and their rolling mean. Methods are rewarded by different models: compare the shape "
     "of reward curves, not their height.",
     "heatmap": "RLLR minus SFT in points, for each model and task, with the means of rows and "
-    "columns. Only cells that both methods have count; a star: some of them are missing, a dash: "
-    "there is none. Blue: RLLR is better, orange: SFT is.",
+    "columns. Only cells that both methods have count; (7/8): that many of them are there, a dash: "
+    "none is. Blue: RLLR is better, orange: SFT is.",
     "cost": "Average over tasks against what a method took with all that it rests on (its start, "
     "its reward models, sampling and judging), mean over seeds.",
 }

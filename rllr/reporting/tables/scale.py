@@ -15,7 +15,8 @@ from rllr.reporting.tables.cells import (
     points,
     signed,
 )
-from rllr.reporting.tables.deltas import METHOD, comparison_name, delta_estimates
+from rllr.reporting.tables.comparisons import METHOD, delta_estimates
+from rllr.reporting.tables.deltas import comparison_name
 from rllr.reporting.tables.notes import interval_note, run_notes, scale_note, seeds_note
 from rllr.reporting.tables.records import AVERAGE
 from rllr.reporting.tables.scores import average_estimate

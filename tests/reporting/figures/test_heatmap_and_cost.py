@@ -26,9 +26,9 @@ def test_every_difference_is_printed_and_a_missing_one_is_hatched(small_run: Syn
     small_run.accuracy("bloom", "rllr", 5)
     figure = heatmap_figure(analysis(small_run))
     # Llama, BLOOM, both; STS-B has no cell, so that the means are of SST-2 alone.
-    assert texts(figure)[:3] == ["+20.0", MISSING, "+20.0*"]
-    assert texts(figure)[3:6] == [f"{MINUS}10.0", MISSING, f"{MINUS}10.0*"]
-    assert texts(figure)[6:] == ["+5.0", MISSING, "+5.0*"]
+    assert texts(figure)[:3] == ["+20.0", MISSING, "+20.0\n(1/2)"]
+    assert texts(figure)[3:6] == [f"{MINUS}10.0", MISSING, f"{MINUS}10.0\n(1/2)"]
+    assert texts(figure)[6:] == ["+5.0", MISSING, "+5.0\n(2/4)"]
     squares = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
     hatched = [index for index, square in enumerate(squares) if square.get_hatch()]
     assert hatched == [1, 4, 7]
