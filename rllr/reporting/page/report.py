@@ -34,8 +34,8 @@ CAPTIONS = {
     "columns. Only cells that both methods have count; (7/8): that many of them are there, a dash: "
     "none is. Blue: RLLR is better, orange: SFT is.",
     "cost": "Average over tasks against what a method took with all that it rests on (its start, "
-    "its reward models, sampling and judging), mean over seeds, with 95 % interval. A hollow marker "
-    "does not cover all its cells; a method of which a manifest is missing has none.",
+    "its reward models, sampling and judging), mean over seeds, with 95 % interval. A hollow "
+    "marker does not cover all its cells; a method of which a manifest is missing has none.",
 }
 OUTCOME_NAMES = {"right": "Right", "wrong": "Wrong", "unparsed": "Unparseable"}
 

@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from rllr import files
 from rllr.errors import RllrError
 from rllr.reporting.results.grid import CellKey, Grid, Metric, first_problem, infer_grid, read_grid
-from rllr.reporting.results.manifests import Manifest, read_manifests
+from rllr.reporting.results.spent import Spent, read_spent
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -135,7 +135,7 @@ class Run:
     """A folder of results as found; `cells` holds only those that the grid names.
 
     `warnings` names each file that could not be used, and `left_out` counts the metrics files
-    among them. `manifests` are by path, relative to the folder.
+    among them. `spent` is what each manifest says of its stage, by path relative to the folder.
     """
 
     folder: Path
@@ -144,7 +144,7 @@ class Run:
     stages: dict[StageKey, SftSummary | RewardSummary | RlSummary]
     warnings: list[str]
     left_out: int = 0
-    manifests: dict[Path, Manifest] = field(default_factory=dict)
+    spent: dict[Path, Spent] = field(default_factory=dict)
 
 
 def load_run(run_dir: Path) -> Run:
@@ -166,8 +166,8 @@ def load_run(run_dir: Path) -> Run:
         outside = len(found) - len(inside)
         warnings.append(f"{outside} cells lie outside the run's grid and are not in the tables")
     stages = dict(_read_stages(run_dir, warnings))
-    manifests = read_manifests(run_dir, grid.bases.values(), warnings)
-    return Run(run_dir, grid, cells, stages, warnings, left_out, manifests)
+    spent = read_spent(run_dir, grid.bases.values(), warnings)
+    return Run(run_dir, grid, cells, stages, warnings, left_out, spent)
 
 
 def _with_known_metric(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rllr.reporting.results.collect import Run
-from rllr.reporting.results.manifests import Manifest
+from rllr.reporting.results.spent import Spent
 
 # What `stage` of a manifest says, in the order in which stages run.
 KINDS = ("base", "sft", "sample", "judge", "reward", "policy", "predict")
@@ -49,15 +49,15 @@ class Cost:
     tokens: float | None
 
 
-def cost_of(manifest: Manifest) -> Cost:
+def cost_of(spent: Spent) -> Cost:
     """The cost of one artefact."""
     return Cost(
-        seconds=manifest.seconds,
-        gpu_seconds=manifest.seconds * manifest.gpus if manifest.gpus else None,
-        memory=manifest.peak_rss_mib,
-        gpu_memory=manifest.peak_gpu_mib,
-        steps=manifest.steps,
-        tokens=manifest.tokens,
+        seconds=spent.seconds,
+        gpu_seconds=spent.seconds * spent.gpus if spent.gpus else None,
+        memory=spent.peak_rss_mib,
+        gpu_memory=spent.peak_gpu_mib,
+        steps=spent.steps,
+        tokens=spent.tokens,
     )
 
 
@@ -74,7 +74,7 @@ class Ledger:
     """The manifests of a run's models and seeds, by the artefact that each one is of."""
 
     run: Run
-    parts: dict[Part, Manifest]
+    parts: dict[Part, Spent]
 
     def stages(self) -> list[Stage]:
         """Every stage that some model has, in running order; methods in the grid's."""
@@ -84,7 +84,7 @@ class Ledger:
         return sorted(found, key=lambda s: (KINDS.index(s.kind), place.get(s.name, -1), s.name))
 
     def behind(self, model: str, method: str) -> list[Stage] | None:
-        """All stages that a method of a model rests on, itself first; None if one has no manifest.
+        """All stages that a method of a model rests on, itself first; None if one has no spent.
 
         Its start, its reward models and theirs and, where the judge's pairs train one of them,
         sampling and judging. Not: the base model, and what all models share (data, rationales).
@@ -95,10 +95,10 @@ class Ledger:
             declared = self._declared(model, name)
             if declared is None:
                 return None
-            stage, manifest = declared
+            stage, spent = declared
             if stage not in found:
-                found += [stage, *_judged(manifest)]
-                waiting += _starts(manifest)
+                found += [stage, *_judged(spent)]
+                waiting += _starts(spent)
         return list(dict.fromkeys(found))
 
     def mean(self, model: str, stages: Iterable[Stage]) -> Mean | None:
@@ -113,7 +113,7 @@ class Ledger:
         return self.run.grid.seeds
 
     def seed_cost(self, model: str, stages: Sequence[Stage], seed: int) -> Cost | None:
-        """What some stages of a model took with one seed; None if an artefact has no manifest."""
+        """What some stages of a model took with one seed; None if an artefact has no spent."""
         wanted = [
             Part(model, stage, unit, None if stage.kind == BASE else seed)
             for stage in stages
@@ -131,49 +131,49 @@ class Ledger:
             return [task.key for task in grid.test_tasks]
         return ["mixture"] if grid.scope == "mixture" else [task.key for task in grid.tasks]
 
-    def _declared(self, model: str, name: str) -> tuple[Stage, Manifest] | None:
-        for part, manifest in self.parts.items():
+    def _declared(self, model: str, name: str) -> tuple[Stage, Spent] | None:
+        for part, spent in self.parts.items():
             if (part.model, part.stage.name) == (model, name) and part.stage.kind in TRAINED:
-                return part.stage, manifest
+                return part.stage, spent
         return None
 
 
 def open_ledger(run: Run) -> Ledger:
     """Sort a run's manifests; those of no model or seed of its grid are left out."""
-    found = {_part(run, path, manifest): manifest for path, manifest in run.manifests.items()}
-    return Ledger(run, {part: manifest for part, manifest in found.items() if part is not None})
+    found = {_part(run, path, spent): spent for path, spent in run.spent.items()}
+    return Ledger(run, {part: spent for part, spent in found.items() if part is not None})
 
 
-def _part(run: Run, path: Path, manifest: Manifest) -> Part | None:
+def _part(run: Run, path: Path, spent: Spent) -> Part | None:
     bases = {Path(base): model for model, base in run.grid.bases.items()}
     if path.parent in bases:
         return Part(bases[path.parent], Stage(BASE, BASE), "", None)
-    if manifest.stage not in KINDS or len(path.parts) < 5:
+    if spent.stage not in KINDS or len(path.parts) < 5:
         return None
     model, name, unit, folder = path.parts[-5:-1]
-    if manifest.stage == "predict":  # its path names the task first
+    if spent.stage == "predict":  # its path names the task first
         name, unit = unit, name
     number = folder.removeprefix("seed")
     seed = int(number) if number.isdigit() else None
     known = model in {entry.key for entry in run.grid.models} and seed in run.grid.seeds
-    return Part(model, Stage(manifest.stage, name), unit, seed) if known else None
+    return Part(model, Stage(spent.stage, name), unit, seed) if known else None
 
 
-def _starts(manifest: Manifest) -> Iterator[str]:
+def _starts(spent: Spent) -> Iterator[str]:
     """Names of the trained stages that one is trained from, or with."""
-    names = (manifest.start, *manifest.reward_models, _reward_start(manifest))
+    names = (spent.start, *spent.reward_models, _reward_start(spent))
     yield from (name for name in names if name not in (None, BASE))
 
 
-def _judged(manifest: Manifest) -> list[Stage]:
-    start = _reward_start(manifest)
-    if start is None or manifest.pairs != JUDGED:
+def _judged(spent: Spent) -> list[Stage]:
+    start = _reward_start(spent)
+    if start is None or spent.pairs != JUDGED:
         return []
     return [Stage("sample", start), Stage("judge", start)]
 
 
-def _reward_start(manifest: Manifest) -> str | None:
-    declared = manifest.settings.get("reward_model")
+def _reward_start(spent: Spent) -> str | None:
+    declared = spent.settings.get("reward_model")
     start = declared.get("start") if isinstance(declared, dict) else None
     return start if isinstance(start, str) else None
 

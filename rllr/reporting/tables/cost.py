@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rllr.reporting.results.analysis import Analysis
 from rllr.reporting.results.cost import BASE, Cost, Ledger, Mean, Part, Stage, cost_of, open_ledger
 from rllr.reporting.results.grid import Grid
-from rllr.reporting.results.manifests import Manifest
+from rllr.reporting.results.spent import Spent
 from rllr.reporting.tables.cells import coverage
 from rllr.reporting.tables.table import MISSING, Record, Row, Table, TableCell
 
@@ -103,10 +103,10 @@ def _part_records(ledger: Ledger, model: str, stages: Sequence[Stage]) -> tuple[
     return tuple(_part_record(part, one) for part, one in found if part.stage in stages)
 
 
-def _part_record(part: Part, manifest: Manifest) -> Record:
+def _part_record(part: Part, spent: Spent) -> Record:
     identity = {"model": part.model, "kind": part.stage.kind, "stage": part.stage.name}
-    numbers = {**_numbers(cost_of(manifest)), "gpus": manifest.gpus}
-    how = {"attempts": manifest.attempts, "device": manifest.device}
+    numbers = {**_numbers(cost_of(spent)), "gpus": spent.gpus}
+    how = {"attempts": spent.attempts, "device": spent.device}
     return {**identity, "unit": part.unit or None, "seed": part.seed, **numbers, **how}
 
 
