@@ -259,9 +259,11 @@ def _write_grid(options: argparse.Namespace) -> None:
         from rllr import slices
         from rllr.artefact import commit
         from rllr.files import read_json, write_json
+        from rllr.layout import Layout
 
-        path = options.folder / "grid.json"
-        grid = {**slices.grid(_project(options)), "commit": commit()}
+        path, project = options.folder / "grid.json", _project(options)
+        bases = Layout(project).bases()
+        grid = {**slices.grid(project), "commit": commit(), "bases": bases}
         if not path.exists() or read_json(path) != grid:
             write_json(path, grid)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,11 @@ class Layout:
         return (
             Path(self.project.config.models_dir) / f"{model}@{base_revision(self.project, model)}"
         )
+
+    def bases(self) -> dict[str, str]:
+        """Folders of the run's base models as seen from the run's own."""
+        models = self.project.config.models
+        return {model: os.path.relpath(self.base(model), self.run) for model in models}
 
     def dataset(self, repo: str, revision: str | None) -> Path:
         """A data set from the hub at a commit, shared by runs as base models are."""

@@ -142,6 +142,8 @@ def grid(project: Project) -> Slice:
     named["context_tasks"] = [
         {"key": key, "name": project.tasks[key].name} for key in config.context_tasks
     ]
+    for row in named["models"]:
+        row.update(project.models[row["key"]].model_dump(include={"family", "size"}))
     for row in [*named["tasks"], *named["context_tasks"]]:
         task = project.tasks[row["key"]]
         row["metric"] = task.metric

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rllr import interruption, slices
 from rllr.artefact import artefact, training_code
+from rllr.attempts import time_spent
 from rllr.config.load import Project
 from rllr.config.schema import LABEL_SENSITIVE, RATIONALE_SENSITIVE
 from rllr.files import digest, sha256
@@ -130,10 +131,10 @@ def sample(job: Job, start: str) -> None:
 
     settings = slices.sample(job.project, job.model, job.unit)
     inputs = [_manifest(job.trained(start))]
-    with artefact(
-        job.samples(start) / MANIFEST, "sample", settings, seed=job.seed, inputs=inputs
-    ) as notes:
+    folder = job.samples(start)
+    with artefact(folder / MANIFEST, "sample", settings, seed=job.seed, inputs=inputs) as notes:
         notes.update(sample_responses(job, start))
+        notes.update(time_spent(folder))
 
 
 def judge(job: Job, start: str) -> None:
@@ -210,6 +211,7 @@ def _train(
     clear_weights(folder)
     with artefact(folder / MANIFEST, stage, settings, seed=job.seed, inputs=inputs) as notes:
         notes.update(train(identity, world))
+        notes.update(time_spent(folder))
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 

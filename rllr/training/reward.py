@@ -65,7 +65,8 @@ def train_reward(job: Job, reward: str, identity: str, world: World) -> dict[str
         )
     to = job.trained(reward)
     checkpoint = last_checkpoint(to / CHECKPOINTS, identity, world)
-    trainer = _trainer(job, reward, train, world, logs(to, steps_done(checkpoint), world))
+    rows = pair_rows(job, train)
+    trainer = _trainer(job, reward, rows, world, logs(to, steps_done(checkpoint), world))
     train_from(trainer, checkpoint, world)
     if world.rank:
         return {}
@@ -76,7 +77,10 @@ def train_reward(job: Job, reward: str, identity: str, world: World) -> dict[str
         kind: pair_accuracy(trainer.model, job, rows, size) for kind, rows in held_out.items()
     }
     write_jsonl(to / SAMPLE_REWARDS, sample_rewards(trainer.model, job, config.start, size))
+    tokens = sum(len(ids) for row in rows for ids in row.values())
+    seen = round(tokens * job.project.reward(job.model, reward).epochs)
     found = {"train_pairs": len(train), "accuracy": accuracy, "processes": world.size}
+    found |= {"steps": trainer.state.global_step, "tokens": seen}
     summary = {"kind": "reward", "pairs": config.pairs, **found, **counts}
     write_json(to / SUMMARY, summary)
     return summary
@@ -86,7 +90,7 @@ def _read(folders: Sequence[Path], name: str) -> list[dict[str, Any]]:
     return [row for folder in folders for row in read_jsonl(folder / f"{name}.jsonl")]
 
 
-def _trainer(job: Job, reward: str, train: list[Any], world: World, callbacks: list[Any]) -> Any:
+def _trainer(job: Job, reward: str, rows: list[Any], world: World, callbacks: list[Any]) -> Any:
     import torch
     from datasets import Dataset
     from trl import RewardConfig
@@ -100,7 +104,6 @@ def _trainer(job: Job, reward: str, train: list[Any], world: World, callbacks: l
     start = job.trained(job.project.config.reward_models[reward].start)
     torch.manual_seed(job.seed)
     shares = common_arguments(settings, job.seed, job.trained(reward), config, world.size)
-    rows = pair_rows(job, train)
     lengths = [max(map(len, row.values())) for row in rows]
     policy = load_policy(job.base, start, config.device, config.precision)
     return PairwiseTrainer(

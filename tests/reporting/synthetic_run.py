@@ -109,6 +109,12 @@ class SyntheticRun:
         self.write(f"{folder}/manifest.json", {"settings": {"judge": judge}})
         return self.write(f"{folder}/comparisons.jsonl", text).parent
 
+    def manifest(self, folder: str, stage: str, seconds: float, **changes: Any) -> None:
+        """A manifest; of predictions where the folder is a cell's."""
+        name = "predictions.manifest.json" if folder.startswith("cells/") else "manifest.json"
+        content = {"stage": stage, "seed": 0, "wall_seconds": seconds, "gpus": 0, **changes}
+        self.write(f"{folder}/{name}", content)
+
     def healthy_stages(self, model: str) -> None:
         """Summaries of an SFT stage, two reward models and two policies that all did something."""
         self.summary(model, "sft_label", sft_summary(2.0, 1.0))

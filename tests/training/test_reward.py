@@ -76,10 +76,18 @@ def test_the_summary_counts_pairs_of_both_kinds_per_task(rewarded: TinyRun) -> N
     for name, kind in (("rllr_rm", "label_sensitive"), ("rlhf_rm", "rationale_sensitive")):
         summary = read_json(job.trained(name) / SUMMARY)
         assert summary["pairs"] == kind
+        assert summary["steps"] == -(-summary["train_pairs"] // 16)  # one epoch
         for found in summary["accuracy"].values():
             assert found["n"] == sum(task["n"] for task in found["by_task"].values()) > 0
             assert found["correct"] == sum(task["correct"] for task in found["by_task"].values())
             assert set(found["by_task"]) <= set(TASKS)
+
+
+def test_the_summary_counts_the_tokens_of_both_sides(rewarded: TinyRun) -> None:
+    job = rewarded.job()
+    rows = pair_rows(job, label_pairs(job, "train"))
+    tokens = sum(len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in rows)
+    assert read_json(job.trained("rllr_rm") / SUMMARY)["tokens"] == tokens
 
 
 def test_the_summary_agrees_with_the_weights_on_disk(rewarded: TinyRun) -> None:

@@ -38,6 +38,12 @@ CAPTIONS = {
     "(tenths of them, from low to high, at their mean reward), with 95 % Wilson interval, which "
     "takes responses as independent and is somewhat too narrow. Dotted: over all responses, where "
     "a reward that knows nothing of the label stays.",
+    "heatmap": "RLLR minus SFT in points, for each model and task, with the means of rows and "
+    "columns. Only cells that both methods have count; (7/8): that many of them are there, a dash: "
+    "none is. Blue: RLLR is better, orange: SFT is.",
+    "cost": "Average over tasks against what a method took with all that it rests on (its start, "
+    "its reward models, sampling and judging), mean over seeds, with 95 % interval. A hollow "
+    "marker does not cover all its cells; a method of which a manifest is missing has none.",
 }
 OUTCOME_NAMES = {"right": "Right", "wrong": "Wrong", "unparsed": "Unparseable"}
 
