@@ -37,6 +37,8 @@ from rllr.layout import (
     ADAPTER,
     FULL_MODEL,
     MODEL_INDEX,
+    SAMPLE_REWARDS,
+    SAMPLES,
     TOKENIZER,
     Layout,
     base_revision,
@@ -45,6 +47,7 @@ from rllr.prune import pruned_paths
 from rllr.reporting.captions import FIGURE_CAPTIONS, TABLE_CAPTIONS
 from rllr.reporting.names import FIGURE_FORMATS, FIGURES, TABLE_FORMATS, TABLES
 from rllr.reporting.sections import heading_of
+from rllr.teacher.compared import compared_files, compared_tasks, method_pairs
 
 
 def load_project():
@@ -136,6 +139,10 @@ def sample_slice(wildcards):
 
 def judge_slice(wildcards):
     return digest(slices.judge(PROJECT, wildcards.unit))
+
+
+def judge_test_slice(wildcards):
+    return digest(slices.judge_test(PROJECT, wildcards.unit))
 
 
 def reward_slice(wildcards):
@@ -247,6 +254,12 @@ def reward_pairs(wildcards):
     return done(folder for group in folders.values() for folder in group)
 
 
+def reward_samples(wildcards):
+    """Right and wrong responses, whose rewards show whether they follow the label."""
+    start = PROJECT.config.reward_models[wildcards.reward].start
+    return job_of(wildcards).samples(start) / SAMPLES
+
+
 def policy_stages(wildcards):
     method = PROJECT.methods[wildcards.rl_method]
     job = job_of(wildcards)
@@ -274,6 +287,17 @@ def test_data(wildcards):
         LAYOUT.data(task) / "test.jsonl"
         for task in PROJECT.eval_tasks(cell_unit(wildcards))
     ]
+
+
+def compared_responses(wildcards):
+    """Predictions of the methods that are compared, and the test examples."""
+    return compared_files(job_of(wildcards))
+
+
+def compared_data(wildcards):
+    """What an offline judge counts its words on."""
+    tasks = compared_tasks(PROJECT, wildcards.unit)
+    return [LAYOUT.data(task) / "sft.jsonl" for task in tasks]
 
 
 def asking_threads(asked):
@@ -362,8 +386,14 @@ def needed_stages():
     return list(found)
 
 
+def kept_files(job, stage):
+    """A trained stage's files, and what only tables and figures read."""
+    rewards = [job.trained(stage) / SAMPLE_REWARDS] if stage in REWARDS else []
+    return [*stage_files(job, stage), *rewards]
+
+
 def every_trained_stage():
-    """Weights and manifests by name: a deleted one is rebuilt, a pruned one is not asked for."""
+    """All stages' files by name: a deleted one is made again, a pruned one is not asked for."""
     config = PROJECT.config
     jobs = [
         Job(PROJECT, model, unit, seed)
@@ -375,10 +405,24 @@ def every_trained_stage():
         path
         for job in jobs
         for stage in needed_stages()
-        for path in stage_files(job, stage)
+        for path in kept_files(job, stage)
     ]
     gone = pruned_paths(RUN)
     return [path for path in paths if path not in gone]
+
+
+def every_comparison():
+    """Methods' test responses under the judge, where the run compares them."""
+    config = PROJECT.config
+    folders = [
+        LAYOUT.judged(model, unit, seed)
+        for model in config.models
+        for unit in PROJECT.units
+        for seed in config.seeds
+        if method_pairs(PROJECT)
+    ]
+    names = ("manifest.json", "comparisons.jsonl")
+    return [folder / name for folder in folders for name in names]
 
 
 def every_table():
@@ -409,5 +453,6 @@ def marked(path):
 
 
 def every_summary():
-    """What tables know of training: reward models' accuracy, whether a stage did anything."""
-    return [path for path in every_trained_stage() if path.name == "manifest.json"]
+    """What tables know of training: whether a stage did anything, and what rewards follow."""
+    names = ("manifest.json", SAMPLE_REWARDS)
+    return [path for path in every_trained_stage() if path.name in names]

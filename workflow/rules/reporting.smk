@@ -7,6 +7,7 @@ rule tables:
     input:
         every_metric(),
         every_summary(),
+        every_comparison(),
     output:
         shown(every_table()),
         grid=RUN / "grid.json",

@@ -18,6 +18,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from rllr import files
 from rllr.errors import RllrError
 from rllr.reporting.results.grid import CellKey, Grid, Metric, first_problem, infer_grid, read_grid
+from rllr.reporting.results.judged import Judged, JudgedKey, load_judged
+from rllr.reporting.results.spent import Spent, read_spent
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -101,6 +103,13 @@ class Gain:
 
 
 @dataclass(frozen=True)
+class Divergence:
+    """KL divergence from the start at the last step, in nats per response."""
+
+    final: Finite
+
+
+@dataclass(frozen=True)
 class RlSummary:
     """A policy: the method it starts from, its reward models, its reward on held-out prompts.
 
@@ -112,6 +121,7 @@ class RlSummary:
     reward_gain: Gain
     reward_models: tuple[str | None, ...] = ()
     skipped_batches: float = Field(0, ge=0)
+    kl: Divergence | None = None
 
 
 StageSummary = Annotated[SftSummary | RewardSummary | RlSummary, Field(discriminator="kind")]
@@ -126,7 +136,7 @@ class Run:
     """A folder of results as found; `cells` holds only those that the grid names.
 
     `warnings` names each file that could not be used, and `left_out` counts the metrics files
-    among them.
+    among them. `spent` is what each manifest says of its stage, by path relative to the folder.
     """
 
     folder: Path
@@ -135,6 +145,8 @@ class Run:
     stages: dict[StageKey, SftSummary | RewardSummary | RlSummary]
     warnings: list[str]
     left_out: int = 0
+    judged: dict[JudgedKey, Judged] = field(default_factory=dict)
+    spent: dict[Path, Spent] = field(default_factory=dict)
 
 
 def load_run(run_dir: Path) -> Run:
@@ -156,7 +168,9 @@ def load_run(run_dir: Path) -> Run:
         outside = len(found) - len(inside)
         warnings.append(f"{outside} cells lie outside the run's grid and are not in the tables")
     stages = dict(_read_stages(run_dir, warnings))
-    return Run(run_dir, grid, cells, stages, warnings, left_out)
+    judged = load_judged(run_dir, grid, warnings)
+    spent = read_spent(run_dir, grid.bases.values(), warnings)
+    return Run(run_dir, grid, cells, stages, warnings, left_out, judged, spent)
 
 
 def _with_known_metric(
