@@ -19,9 +19,9 @@ from rllr.reporting.figures.training import reward_curves_figure
 from rllr.reporting.names import FIGURE_FORMATS
 from rllr.reporting.results.analysis import Analysis, analyse
 from rllr.reporting.results.collect import announce, load_run
-from rllr.reporting.results.grid import Entry, TaskEntry
+from rllr.reporting.results.grid import Entry, ModelEntry, TaskEntry
 
-Named = TypeVar("Named", Entry, TaskEntry)
+Named = TypeVar("Named", ModelEntry, Entry, TaskEntry)
 
 DRAWINGS: dict[str, Callable[[Analysis], Figure]] = {
     "scores": scores_figure,

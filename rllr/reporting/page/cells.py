@@ -16,7 +16,7 @@ from rllr.reporting.tables.cells import describe, points
 OUTCOME_NAMES = {"right": "Right", "wrong": "Wrong", "unparsed": "Unparseable"}
 # Characters of prompts and responses in the whole report, which stays below 5 MB with them; what
 # a text may take of it falls with the number of cells.
-TEXT_BUDGET = 1_500_000
+TEXT_BUDGET = 1_000_000
 SHORTEST, LONGEST = 160, 1200
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rllr import files
 from rllr.reporting.captions import FIGURE_CAPTIONS
-from rllr.reporting.figures.build import DRAWINGS, draw
+from rllr.reporting.figures.build import draw
 from rllr.reporting.page.cells import cells_of
 from rllr.reporting.page.configuration import configuration_of, reproduction
 from rllr.reporting.page.markup import Html, element, join, page, scroll_box
@@ -50,16 +50,15 @@ def render_report(analysis: Analysis) -> str:
         "Configuration": configuration_of(analysis),
         "Versions": versions_of(analysis.run),
     }
-    shown = {heading: content for heading, content in sections.items() if content}
     title = f"Results of run {analysis.run.grid.run}"
-    links = [element("a", heading, href=f"#{_anchor(heading)}") for heading in shown]
+    links = [element("a", heading, href=f"#{_anchor(heading)}") for heading in sections]
     return page(
         title,
         element("h1", title),
         element("nav", *(join(link, " ") for link in links)),
         _warnings(analysis),
         element("div", *(element("p", one) for one in sentences(analysis)), class_="summary"),
-        *(element("section", element("h2", h), c, id=_anchor(h)) for h, c in shown.items()),
+        *(element("section", element("h2", h), c, id=_anchor(h)) for h, c in sections.items()),
         script=SORTING,
     )
 
@@ -76,8 +75,8 @@ def _once(tables: Mapping[str, Table]) -> dict[str, Table]:
 
 def _section(analysis: Analysis, section: Section, tables: Mapping[str, Table]) -> Html:
     return join(
-        *(to_html(tables[name]) for name in section.tables if name in tables),
-        *(_figure(analysis, name) for name in section.figures if name in DRAWINGS),
+        *(to_html(tables[name]) for name in section.tables),
+        *(_figure(analysis, name) for name in section.figures),
     )
 
 

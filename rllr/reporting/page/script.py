@@ -37,6 +37,11 @@ function hideRepeats(group) {
   }
 }
 
+function hasNumbers(original, index) {
+  const rows = original.flatMap(([, rows]) => rows);
+  return rows.some((row) => keyOf(row.cells[index], true) !== null);
+}
+
 function arrange(table, original, index, numeric, sign) {
   const groups = original.map(([group]) => group);
   for (const [group, rows] of original) {
@@ -53,7 +58,6 @@ function prepare(table) {
   const original = [...table.tBodies].map((group) => [group, [...group.rows]]);
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, index) => {
-    const numeric = head.classList.contains("number");
     const button = document.createElement("button");
     button.type = "button";
     button.append(...head.childNodes);
@@ -61,6 +65,7 @@ function prepare(table) {
     head.dataset.turn = "none";
     button.addEventListener("click", () => {
       const turn = TURN[head.dataset.turn];
+      const numeric = head.classList.contains("number") && hasNumbers(original, index);
       heads.forEach((other) => {
         other.dataset.turn = "none";
         other.removeAttribute("aria-sort");

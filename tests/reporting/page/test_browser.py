@@ -145,6 +145,22 @@ def test_signs_and_dashes_are_understood(browser: Browser, report: Path) -> None
         assert mine == order
 
 
+def test_a_column_without_a_number_sorts_as_text(browser: Browser, report: Path) -> None:
+    browser.open(report, 1280)
+    browser.value(
+        """[...document.querySelector("#main tbody:nth-of-type(2)").rows].forEach(
+          (row, i) => { row.cells[2].textContent = ["T10 9", "T9 1", "A 5", "", "B"][i]; })"""
+    )
+    others = "#main tbody:not(:nth-of-type(2)) tr"
+    browser.value(
+        f"document.querySelectorAll('{others}').forEach((r) => {{ r.cells[2].textContent = '' }})"
+    )
+    focus(browser, "main", "SST-2")
+    browser.press("Enter", 13)
+    mine = [score for name, score in column(browser, "main", "SST-2") if name == "BLOOM"]
+    assert mine == ["A 5", "B", "T9 1", "T10 9", ""]
+
+
 def test_without_a_script_all_is_there(browser: Browser, report: Path) -> None:
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
     try:

@@ -165,11 +165,9 @@ def test_every_table_and_figure_has_a_section_and_a_caption() -> None:
         (BUILDERS, [name for section in SECTIONS for name in section.tables]),
         (DRAWINGS, [name for section in SECTIONS for name in section.figures]),
     ):
-        assert set(names) <= set(placed)
-        assert len(set(placed)) == len(placed)
+        assert sorted(names) == sorted(placed)
     assert (*BUILDERS, *DRAWINGS) == (*TABLES, *FIGURES)
-    assert set(TABLES) <= set(TABLE_CAPTIONS)
-    assert set(FIGURES) <= set(FIGURE_CAPTIONS)
+    assert (set(TABLE_CAPTIONS), set(FIGURE_CAPTIONS)) == (set(TABLES), set(FIGURES))
     described = {
         path.relative_to(CAPTION_FILES).with_suffix("") for path in CAPTION_FILES.glob("*/*")
     }
