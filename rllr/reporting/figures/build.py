@@ -14,6 +14,7 @@ from rllr.reporting.figures.training import reward_curves_figure
 from rllr.reporting.names import FIGURE_FORMATS
 from rllr.reporting.results.analysis import Analysis, analyse
 from rllr.reporting.results.collect import announce, load_run
+from rllr.reporting.results.grid import Grid
 
 DRAWINGS: dict[str, Callable[[Analysis], Figure]] = {
     "scores": scores_figure,
@@ -28,13 +29,13 @@ def draw(analysis: Analysis, name: str, suffix: str) -> bytes:
         return encode(DRAWINGS[name](analysis), suffix)
 
 
-def write_figures(run_dir: Path, out_dir: Path) -> list[Path]:
+def write_figures(run_dir: Path, out_dir: Path, grid: Grid | None = None) -> list[Path]:
     """Write each figure of a run as `<name>.{svg,png}`; returns the paths written.
 
     All are written whatever the run holds; one without data says so. Raises RllrError if there is
     no usable cell at all.
     """
-    analysis = analyse(load_run(run_dir))
+    analysis = analyse(load_run(run_dir, grid))
     announce(analysis.run.warnings)
     written = []
     for name in DRAWINGS:

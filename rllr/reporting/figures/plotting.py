@@ -20,6 +20,8 @@ WIDTH = 7.2
 # Any: matplotlib types the keys as a union of every setting's name.
 SETTINGS: Any = {
     "svg.hashsalt": "rllr",
+    # A dollar sign in a name is no formula.
+    "text.parse_math": False,
     "font.size": 9,
     "font.family": "DejaVu Sans",
     "axes.spines.top": False,

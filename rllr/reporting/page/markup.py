@@ -45,7 +45,9 @@ def page(title: str, *body: Child) -> Html:
         element("style", Html(STYLE)),
     )
     html = element("html", head, element("body", element("main", *body)), lang="en")
-    return Html(f"<!DOCTYPE html>\n{html}\n")
+    # A model may write half of a surrogate pair, which no file can hold as it is.
+    written = html.encode("utf-8", "backslashreplace").decode()
+    return Html(f"<!DOCTYPE html>\n{written}\n")
 
 
 STYLE = """

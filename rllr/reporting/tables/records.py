@@ -36,7 +36,9 @@ def _cell_records(analysis: Analysis, identity: dict[str, str]) -> list[dict[str
 
 def _cell_record(analysis: Analysis, identity: dict[str, str], key: CellKey) -> dict[str, Any]:
     cell = analysis.run.cells[key]
-    numbers = {name: value for name, value in cell.extra.items() if isinstance(value, float | int)}
+    extra = {name: value for name, value in cell.extra.items() if isinstance(value, float | int)}
+    # A fraction or a correlation; neither NaN nor infinity is.
+    numbers = {name: value for name, value in extra.items() if -1 <= value <= 1}
     return {
         **identity,
         "seed": key.seed,
