@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
 
-from rllr import files
 from rllr.reporting.results.analysis import Analysis
-from rllr.reporting.results.grid import CellKey
+from rllr.reporting.results.grid import CellKey, Metric
+from rllr.reporting.results.responses import OUTCOMES, Outcome, Response, read_responses
 
-Outcome = Literal["right", "wrong", "unparsed"]
-OUTCOMES: tuple[Outcome, ...] = ("right", "wrong", "unparsed")
-# A score within half a point is shown as right; the metric itself knows no such limit.
-SCORE_TOLERANCE = 0.5
 LONGEST = 1200
 ROWS_LOOKED_AT = 1000
 
@@ -58,29 +53,21 @@ def _read(analysis: Analysis, key: CellKey) -> Iterator[Sample]:
     if key not in analysis.predictions:
         return
     path = analysis.run.folder / key.path / "predictions.jsonl"
-    pearson = analysis.run.cells[key].metric == "pearson"
-    for _, row in islice(files.numbered_rows(path), ROWS_LOOKED_AT):
-        yield _sample(key.task, row, pearson=pearson)
+    metric = analysis.run.cells[key].metric
+    for row in islice(read_responses(path), ROWS_LOOKED_AT):
+        yield _sample(key.task, row, metric)
 
 
-def _sample(task: str, row: dict[str, Any], *, pearson: bool) -> Sample:
+def _sample(task: str, row: Response, metric: Metric) -> Sample:
     return Sample(
-        outcome=_outcome(row, pearson=pearson),
+        outcome=row.outcome(metric),
         task=task,
-        id=str(row["id"]),
-        prompt=_cut(str(row.get("prompt", ""))),
-        response=_cut(str(row["response"])),
-        label=str(row["label"]),
-        prediction=str(row["prediction"]),
+        id=row.id,
+        prompt=_cut(row.prompt),
+        response=_cut(row.response),
+        label=str(row.label),
+        prediction=str(row.prediction),
     )
-
-
-def _outcome(row: dict[str, Any], *, pearson: bool) -> Outcome:
-    prediction, label = row["prediction"], row["label"]
-    if prediction is None:
-        return "unparsed"
-    right = abs(prediction - label) <= SCORE_TOLERANCE if pearson else prediction == label
-    return "right" if right else "wrong"
 
 
 def _cut(text: str) -> str:
