@@ -19,6 +19,7 @@ from rllr import __version__, interruption
 from rllr.commands import add_commands, add_show
 from rllr.errors import NodeError, RllrError
 from rllr.interruption import InterruptedStageError
+from rllr.result_commands import add_result_commands
 
 if TYPE_CHECKING:
     from rllr.config.load import Project
@@ -135,6 +136,7 @@ def _add_tools(commands: argparse._SubParsersAction) -> None:
         tool.add_argument("--config", type=Path, help="take names and order from this run")
         tool.set_defaults(run=run)
     add_show(commands)
+    add_result_commands(commands)
     check = _stage_parser(commands, "check", "validate a configuration file")
     check.set_defaults(run=_check)
     add_commands(partial(_stage_parser, commands), _project)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,38 +29,42 @@ GRID, MANIFEST, CONFIG = "grid.json", "manifest.json", "config"
 
 @dataclass
 class Archive:
-    """What was written: the file, how many files it holds, and what a user should know of it.
+    """What was written: how many of the run's files, and what a user should know of it.
 
     `notes` say what of the run is missing or out of date; `quoted` names the tasks whose texts it
     quotes and that have terms of their own.
     """
 
-    path: Path
     count: int = 0
     notes: list[str] = field(default_factory=list)
     quoted: list[str] = field(default_factory=list)
 
 
-def write_archive(run_dir: Path, to: Path | None = None, *, texts: bool = True) -> Archive:
-    """Write the archive of a run, by default beside its folder, and say what it holds.
-
-    Without `texts` no prompt and no response is in it. Raises RllrError if the run has no usable
-    cell or the file exists.
-    """
+def archive_path(run_dir: Path, to: Path | None) -> Path:
+    """Where a run's archive goes, by default beside its folder; RllrError if a file is there."""
     place = run_dir.resolve()
     path = to or place.parent / f"{place.name}.tar.gz"
     if path.exists():
         raise RllrError(f"{path}: exists; remove it, or name another file with --to")
+    return path
+
+
+def write_archive(run_dir: Path, path: Path, *, texts: bool = True) -> Archive:
+    """Write the archive of a run, and say what it holds.
+
+    Without `texts` no prompt and no response is in it. Raises RllrError if the run has no usable
+    cell.
+    """
     run = load_run(run_dir)
     notes = [*missing(run), *_out_of_date(run), *run.warnings]
-    written = Archive(path, notes=notes)
-    pack(path, f"{place.name}-archive", _contents(run, written, texts=texts))
+    written = Archive(notes=notes)
+    pack(path, f"{run_dir.resolve().name}-archive", _contents(run, written, texts=texts))
     return written
 
 
 def _contents(run: Run, written: Archive, *, texts: bool) -> Iterator[tuple[str, bytes]]:
     """Every file of the archive, by name; what is found on the way is noted in `written`."""
-    configurations = _configurations(run, written.notes)
+    configurations = _configurations(run)
     places = places_of(run, configurations)
     terms = licences(run.grid, configurations.values(), texts=texts)
     if texts:
@@ -101,14 +106,12 @@ def _from_code(written: Archive) -> Iterator[tuple[str, bytes]]:
             written.notes.append(f"{name}: not in this installation")
 
 
-def _configurations(run: Run, notes: list[str]) -> dict[str, Any]:
-    """The run's resolved configurations by file name; one that cannot be read is noted."""
+def _configurations(run: Run) -> dict[str, Any]:
+    """The run's resolved configurations by file name, those that can be read."""
     found = {}
     for path in sorted(run.folder.glob(f"{CONFIG}/*.json")):
-        try:
+        with suppress(RllrError):  # it is named where it would have been packed
             found[path.name] = files.read_json(path)
-        except RllrError as error:
-            notes.append(str(error).replace(f"{run.folder}/", ""))
     return found
 
 
@@ -122,5 +125,5 @@ def _out_of_date(run: Run) -> list[str]:
                 stale.append(path.name)
     if not stale:
         return []
-    how = f"`python -m rllr tables {run.folder}` makes them anew"
+    how = "`python -m rllr tables` makes them anew"
     return [f"tables that this code would not make from these metrics: {', '.join(stale)}; {how}"]

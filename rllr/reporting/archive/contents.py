@@ -59,7 +59,7 @@ PARTS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Member:
     """A file of the archive: its place below `results/` there, and where it lies now."""
 

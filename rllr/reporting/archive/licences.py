@@ -43,7 +43,8 @@ def licences(grid: Grid, configurations: Iterable[Any], *, texts: bool) -> str:
 
 def _table(what: str, rows: Iterable[tuple[str, str, str]]) -> str:
     lines = [f"\n| {what} | source | terms |", "|---|---|---|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+    cells = [[" ".join(text.replace("|", r"\|").split()) for text in row] for row in rows]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in cells)]) + "\n"
 
 
 def _model(key: str, configurations: Iterable[Any]) -> tuple[str, str]:

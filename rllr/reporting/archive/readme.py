@@ -36,11 +36,12 @@ def readme(run: Run, *, texts: bool, notes: Sequence[str]) -> str:
 
 
 def _parts(run: Run, folder: str, *, texts: bool) -> str:
-    lines = []
+    lines = [f"Below `{folder}`:", ""]
     for part in PARTS:
-        there = [pattern for pattern in part.patterns if any(run.folder.glob(pattern))]
+        there = [f"`{pattern}`" for pattern in part.patterns if any(run.folder.glob(pattern))]
         what = part.what if texts else _textless(part.what)
-        lines += [f"- `{folder}/{pattern}`: {what}" for pattern in there if what]
+        if there and what:
+            lines.append(f"- {what}: {', '.join(there)}")
     return "\n".join(lines)
 
 

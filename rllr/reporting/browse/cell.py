@@ -88,7 +88,7 @@ def _numbers(analysis: Analysis, key: CellKey, sheet: Sheet) -> None:
     rows += [
         [name, points(value), "", ""]
         for name, value in sorted(cell.extra.items())
-        if isinstance(value, float | int)
+        if isinstance(value, float | int) and -1 <= value <= 1
     ]
     sheet.table(["in points", "", "95 % CI", "unparseable"], rows, words=1)
     cut = f"prompts cut: {cell.prompts_cut}, responses cut: {cell.responses_cut}"
