@@ -10,7 +10,7 @@ from synthetic_run import SyntheticRun
 
 from rllr import cli
 from rllr.config.load import CONFIG_DIR, load, load_file
-from rllr.reporting import write_figures, write_report, write_tables
+from rllr.reporting import write_tables
 from rllr.reporting.archive.archive import write_archive
 from rllr.reporting.archive.scrub import scrub
 
@@ -60,8 +60,8 @@ def whole(small_run: SyntheticRun) -> SyntheticRun:
     small_run.write("logs/policy/llama.log", "on gpu07: /home/alice")
     small_run.write("data/sst2/train.jsonl", "a text")
     write_tables(small_run.folder, small_run.folder / "tables")
-    write_figures(small_run.folder, small_run.folder / "figures")
-    write_report(small_run.folder, small_run.folder / "report.html")
+    small_run.write("figures/delta.svg", "<svg/>")
+    small_run.write("report.html", "<p>Answer: positive</p>")
     return small_run
 
 
