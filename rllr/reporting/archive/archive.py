@@ -66,6 +66,7 @@ def _contents(run: Run, written: Archive, *, texts: bool) -> Iterator[tuple[str,
     """Every file of the archive, by name; what is found on the way is noted in `written`."""
     configurations = _configurations(run)
     places = places_of(run, configurations)
+    here = str(run.folder.resolve().parent).encode()
     terms = licences(run.grid, configurations.values(), texts=texts)
     if texts:
         written.quoted = quoted_tasks(run.grid, configurations.values())
@@ -73,10 +74,14 @@ def _contents(run: Run, written: Archive, *, texts: bool) -> Iterator[tuple[str,
         written.notes.append(f"{REPORT}: left out, as it quotes texts")
     for member in members(run, texts=texts):
         try:
-            yield member.name, _bytes(member, places, texts=texts)
-            written.count += 1
+            data = _bytes(member, places, texts=texts)
         except (RllrError, OSError) as error:
             written.notes.append(f"left out: {error}".replace(f"{run.folder}/", ""))
+            continue
+        if here in data:
+            written.notes.append(f"{member.name}: names the folder that the run lay in")
+        written.count += 1
+        yield member.name, data
     yield from _from_code(written)
     yield "LICENCES.md", terms.encode()
     yield "README.md", readme(run, texts=texts, notes=written.notes).encode()

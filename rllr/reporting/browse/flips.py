@@ -46,7 +46,8 @@ def flips_of(analysis: Analysis, key: CellKey, base: CellKey) -> Flips:
         for name, row in after.items()
         if name in before and before[name].label == row.label
     ]
-    return Flips(*(analysis.run.grid.name(one.method) for one in (base, key)), pairs)
+    name = analysis.run.grid.name
+    return Flips(name(base.method), name(key.method), pairs)
 
 
 def show_flips(flips: Flips, sheet: Sheet, draw: random.Random, count: int) -> None:

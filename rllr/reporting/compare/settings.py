@@ -15,7 +15,7 @@ from rllr.reporting.tables.table import MISSING, Row, Table, TableCell
 
 # Where a manifest lies in the folder of a run.
 MANIFESTS = ("cells/*/*/*/seed*/predictions.manifest.json", "trained/*/*/*/seed*/manifest.json")
-EMPTY = (None, {}, [], "")
+EMPTY: tuple[object, ...] = (None, {}, [], "")
 SHORT = 12
 LONGEST = 60
 
@@ -33,8 +33,9 @@ def settings_table(mine: Path, theirs: Path) -> Table:
 
     Of several configurations in a folder, the one written last counts.
     """
-    both = [_configuration(folder) for folder in (mine, theirs)]
-    configured = list(_changes(*both, "")) if all(both) else []
+    first, second = _configuration(mine), _configuration(theirs)
+    known = bool(first and second)
+    configured = list(_changes(first, second, "")) if known else []
     groups = {
         "Configuration": configured,
         "Made with": _differences(_made_with(mine), _made_with(theirs)),
@@ -42,7 +43,7 @@ def settings_table(mine: Path, theirs: Path) -> Table:
     return Table(
         name="settings",
         title="What the runs were made with, where they differ",
-        caption=_caption(all(both), groups),
+        caption=_caption(known, groups),
         columns=("", "What", "A", "B"),
         groups=tuple(_rows(name, found) for name, found in groups.items() if found),
         labels=4,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from rllr.reporting.compare.both import Both
+from rllr.reporting.compare.both import SIDES, Both, on
 from rllr.reporting.results.analysis import Estimate
 from rllr.reporting.results.grid import CellKey
 from rllr.reporting.statistics.hypothesis import holm
@@ -35,8 +35,7 @@ class Line:
 
     group: str
     method: str
-    first: Estimate | None
-    second: Estimate | None
+    sides: tuple[Estimate | None, ...]
     difference: Estimate | None
 
 
@@ -128,19 +127,19 @@ def _line(
     both: Both, group: str, name: str, method: str, places: Sequence[tuple[str, str]]
 ) -> Line:
     analysis = both.analysis
-    seeds = analysis.seeds_of(f"{method}@A")
-    sides = [
+    seeds = analysis.seeds_of(on("A", method))
+    sides = tuple(
         analysis.estimate([both.score(side, *place, method) for place in places], seeds)
-        for side in ("A", "B")
-    ]
+        for side in SIDES
+    )
     difference = analysis.estimate([both.delta(*place, method) for place in places], seeds)
-    return Line(group, name, *sides, difference)
+    return Line(group, name, sides, difference)
 
 
 def _row(line: Line, p: float | None, footnotes: Footnotes) -> Row:
     found = line.difference
     letters = marks(found, (), footnotes)
-    texts = [points(one.value) if one else MISSING for one in (line.first, line.second)]
+    texts = [points(one.value) if one else MISSING for one in line.sides]
     shown = estimate_text(found, signed(found.value)) if found else MISSING
     interval = interval_text(found.low, found.high) if found else MISSING
     cells = [*texts, shown, interval, p_text(p)]

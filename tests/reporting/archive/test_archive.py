@@ -195,6 +195,15 @@ def test_tables_that_are_out_of_date_are_named(whole: SyntheticRun, tmp_path: Pa
 # --- paths and hosts -----------------------------------------------------------------------------
 
 
+def test_a_file_that_names_its_folder_is_named(whole: SyntheticRun, tmp_path: Path) -> None:
+    assert not any(
+        "names the folder" in n for n in write_archive(whole.folder, tmp_path / "a").notes
+    )
+    whole.write("report.html", f"made in {whole.folder}")
+    notes = write_archive(whole.folder, tmp_path / "b").notes
+    assert "results/synthetic/report.html: names the folder that the run lay in" in notes
+
+
 def test_paths_and_hosts_are_told_without_their_machine() -> None:
     places = {"/scratch/alice/results": "results", "/scratch/alice": "top"}
     for text, told in {
