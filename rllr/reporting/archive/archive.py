@@ -65,13 +65,21 @@ def write_archive(run_dir: Path, path: Path, *, texts: bool = True) -> Archive:
 def _contents(run: Run, written: Archive, *, texts: bool) -> Iterator[tuple[str, bytes]]:
     """Every file of the archive, by name; what is found on the way is noted in `written`."""
     configurations = _configurations(run)
-    places = places_of(run, configurations)
-    here = str(run.folder.resolve().parent).encode()
-    terms = licences(run.grid, configurations.values(), texts=texts)
     if texts:
         written.quoted = quoted_tasks(run.grid, configurations.values())
     elif (run.folder / REPORT).exists():
         written.notes.append(f"{REPORT}: left out, as it quotes texts")
+    yield from _of_run(run, written, places_of(run, configurations), texts=texts)
+    yield from _from_code(written)
+    yield "LICENCES.md", licences(run.grid, configurations.values(), texts=texts).encode()
+    yield "README.md", readme(run, texts=texts, notes=written.notes).encode()
+
+
+def _of_run(
+    run: Run, written: Archive, places: Places, *, texts: bool
+) -> Iterator[tuple[str, bytes]]:
+    """The run's own files, as they go into the archive."""
+    here = str(run.folder.resolve().parent).encode()
     for member in members(run, texts=texts):
         try:
             data = _bytes(member, places, texts=texts)
@@ -82,9 +90,6 @@ def _contents(run: Run, written: Archive, *, texts: bool) -> Iterator[tuple[str,
             written.notes.append(f"{member.name}: names the folder that the run lay in")
         written.count += 1
         yield member.name, data
-    yield from _from_code(written)
-    yield "LICENCES.md", terms.encode()
-    yield "README.md", readme(run, texts=texts, notes=written.notes).encode()
 
 
 def _bytes(member: Member, places: Places, *, texts: bool) -> bytes:
