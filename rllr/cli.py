@@ -19,10 +19,12 @@ from rllr import __version__, interruption
 from rllr.commands import add_commands, add_show
 from rllr.errors import NodeError, RllrError
 from rllr.interruption import InterruptedStageError
+from rllr.result_commands import add_result_commands
 
 if TYPE_CHECKING:
     from rllr.config.load import Project
     from rllr.job import Job
+    from rllr.reporting.results.grid import Grid
 
 Command = Callable[..., int | None]
 
@@ -142,6 +144,7 @@ def _add_tools(commands: argparse._SubParsersAction) -> None:
         tool.add_argument("--config", type=Path, help="take names and order from this run")
         tool.set_defaults(run=run)
     add_show(commands)
+    add_result_commands(commands)
     check = _stage_parser(commands, "check", "validate a configuration file")
     check.set_defaults(run=_check)
     add_commands(partial(_stage_parser, commands), _project)
@@ -250,45 +253,64 @@ def _check_name(option: str, name: str, known: Iterable[str]) -> None:
         raise RllrError(f"--{option}: {name!r} is not part of this run{nearest(name, names)}")
 
 
-def _write_grid(options: argparse.Namespace) -> None:
-    """Lay the tables out by the configuration; without one, by what is found."""
-    if not options.folder.is_dir():
-        raise RllrError(f"{options.folder}: no such folder of results")
-    # Tables that go elsewhere must not touch what the run's own figures and report are made from.
-    if options.config and not (options.to and (options.folder / "grid.json").exists()):
-        from rllr import slices
-        from rllr.artefact import commit
-        from rllr.files import read_json, write_json
-        from rllr.layout import Layout
+def _grid(options: argparse.Namespace) -> Grid | None:
+    """How tables are laid out: by the configuration, if one is given, else as the folder says.
 
-        path, project = options.folder / "grid.json", _project(options)
-        bases = Layout(project).bases()
-        grid = {**slices.grid(project), "commit": commit(), "bases": bases}
-        if not path.exists() or read_json(path) != grid:
-            write_json(path, grid)
+    What goes elsewhere (`--to`) leaves the folder as it is; else it keeps the grid, from which its
+    own tables, figures and report are made.
+    """
+    if not options.config:
+        return None
+    from rllr import slices
+    from rllr.artefact import commit
+    from rllr.files import write_json
+    from rllr.layout import Layout
+    from rllr.reporting import writing
+    from rllr.reporting.results.grid import parse_grid
+
+    project = _project(options)
+    facts = {"commit": commit(), "bases": Layout(project).bases()}
+    content = {**slices.grid(project), **facts}
+    path = options.folder / "grid.json"
+    if not options.to and options.folder.is_dir() and not _holds(path, content):
+        with writing(path):
+            write_json(path, content)
+    return parse_grid(content, str(options.config))
+
+
+def _holds(path: Path, content: Any) -> bool:
+    from rllr.files import read_json
+
+    try:
+        return bool(read_json(path) == content)
+    except RllrError:
+        return False
 
 
 def _tables(options: argparse.Namespace) -> None:
     from rllr.reporting import write_tables
 
-    _write_grid(options)
-    for path in write_tables(options.folder, options.to or options.folder / "tables"):
+    for path in write_tables(
+        options.folder, options.to or options.folder / "tables", _grid(options)
+    ):
         print(path)
 
 
 def _figures(options: argparse.Namespace) -> None:
     from rllr.reporting import write_figures
 
-    _write_grid(options)
-    for path in write_figures(options.folder, options.to or options.folder / "figures"):
+    for path in write_figures(
+        options.folder, options.to or options.folder / "figures", _grid(options)
+    ):
         print(path)
 
 
 def _report(options: argparse.Namespace) -> None:
     from rllr.reporting import write_report
 
-    _write_grid(options)
-    print(write_report(options.folder, options.to or options.folder / "report.html"))
+    print(
+        write_report(options.folder, options.to or options.folder / "report.html", _grid(options))
+    )
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -58,15 +58,20 @@ def _doctor(project: ReadProject, options: argparse.Namespace) -> int:
 
 VIEWS = ("data", "rationales", "pairs")
 KINDS = ("label_sensitive", "rationale_sensitive")
+OUTCOMES = ("right", "wrong", "unparsed")
 
 
 def add_show(commands: argparse._SubParsersAction) -> None:
-    """Add `show`: examples of a run's data, rationales or pairs, or the tables of its results."""
-    text = "print examples of a run's data, rationales or pairs, or tables of its results"
+    """Add `show`: examples of a run's data, rationales or pairs, one cell, or tables."""
+    text = "print examples of a run's data, rationales or pairs, one cell, or tables of its results"
     show = commands.add_parser("show", help=text, description=text)
     show.add_argument(
-        "what", help=f"{', '.join(VIEWS)}; or a run's folder, such as results/tiny, for tables"
+        "what",
+        help=f"{', '.join(VIEWS)}; cell; or a run's folder, such as results/tiny, for tables",
     )
+    show.add_argument("name", nargs="?", help="of a cell: MODEL/TASK/METHOD, perhaps with /seedK")
+    show.add_argument("--against", help="cell: what changed from this method, such as sft")
+    show.add_argument("--outcome", choices=OUTCOMES, help="cell: only such responses")
     show.add_argument("--table", nargs="+", help="of a folder: tables to print (default: main)")
     show.add_argument(
         "--run", dest="folder", type=Path, help="the run's folder (default: if there is one)"
@@ -76,12 +81,18 @@ def add_show(commands: argparse._SubParsersAction) -> None:
     show.add_argument("--kind", choices=KINDS, help=f"of pairs (default: {KINDS[0]})")
     show.add_argument("--model", help="of rationale-sensitive pairs (default: all)")
     show.add_argument("--label", help="only examples with this label")
-    show.add_argument("--count", type=int, help="how many examples (default: 3)")
+    show.add_argument(
+        "--count", type=int, help="how many examples (default: 3; cell: 2 of each outcome)"
+    )
     show.add_argument("--seed", type=int, help="other examples with another seed (default: 0)")
     show.set_defaults(run=_show)
 
 
 def _show(options: argparse.Namespace) -> None:
+    if options.what == "cell":
+        _show_cell(options)
+        return
+    _refuse(options, ("name", *OF_CELLS), f"{options.what}; `show cell` has it")
     if options.what in VIEWS:
         _browse(options)
         return
@@ -92,6 +103,26 @@ def _show(options: argparse.Namespace) -> None:
 
 
 CHOICES = ("split", "kind", "model", "label", "count", "seed")
+OF_CELLS = ("against", "outcome")
+
+
+def _show_cell(options: argparse.Namespace) -> None:
+    from rllr.reporting.browse.cell import CellRequest, show_cell
+
+    _refuse(options, ("table", "task", "split", "kind", "model", "label"), "a cell")
+    if options.name is None:
+        raise RllrError("show cell: name one, for instance llama2-7b/sst2/rllr")
+    if options.against and options.outcome:
+        raise RllrError("--outcome: not an option of --against, which shows what changed")
+    _check_count(options)
+    choices = (*OF_CELLS, "count", "seed")
+    given = {name: getattr(options, name) for name in choices if getattr(options, name) is not None}
+    show_cell(CellRequest(options.name, options.folder, **given))
+
+
+def _check_count(options: argparse.Namespace) -> None:
+    if options.count is not None and options.count < 0:
+        raise RllrError(f"--count: {options.count} is less than none")
 
 
 def _browse(options: argparse.Namespace) -> None:
@@ -102,8 +133,7 @@ def _browse(options: argparse.Namespace) -> None:
         _refuse(options, ("kind", "model"), f"{options.what}; `show pairs` has it")
     if options.task is None:
         raise RllrError(f"show {options.what}: name a task, for instance --task mnli")
-    if options.count is not None and options.count < 0:
-        raise RllrError(f"--count: {options.count} is less than none")
+    _check_count(options)
     given = {name: getattr(options, name) for name in CHOICES if getattr(options, name) is not None}
     browse(options.what, Request(options.folder or only_run(), options.task, **given))
 
@@ -112,5 +142,5 @@ def _refuse(options: argparse.Namespace, names: tuple[str, ...], why: str) -> No
     """An option that would be ignored is a mistake."""
     for name in names:
         if getattr(options, name) is not None:
-            option = {"folder": "run"}.get(name, name)
-            raise RllrError(f"--{option}: not an option of {why}")
+            option = {"folder": "--run", "name": getattr(options, name)}.get(name, f"--{name}")
+            raise RllrError(f"{option}: not an option of {why}")

@@ -56,11 +56,16 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read one JSON file; RllrError names the file if it is missing or malformed."""
+    """Read one JSON file; RllrError names the file if it is missing, unreadable or malformed.
+
+    A byte order mark at its start is passed over.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise RllrError(f"{path}: no such file") from error
+    except OSError as error:
+        raise RllrError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise RllrError(f"{path}: not valid JSON ({error})") from error
 

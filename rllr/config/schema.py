@@ -94,6 +94,7 @@ class TaskConfig(Strict):
         None, description="a further test set of that task; for `context_tasks`, never trained on"
     )
     hub: HubDataset | None = Field(None, description="the published data, for data.source hub")
+    licence: str | None = Field(None, description="terms of the published data, for archives")
 
     @model_validator(mode="after")
     def _consistent(self) -> TaskConfig:

@@ -41,10 +41,7 @@ def check_files(data: ReleaseData) -> None:
 
 def read_list(path: Path) -> list[Any]:
     """The rows of one file; RllrError names a file that cannot be read or is no JSON list."""
-    try:
-        found = read_json(path)
-    except OSError as error:
-        raise RllrError(f"{path}: cannot be read ({error.strerror})") from error
+    found = read_json(path)
     if not isinstance(found, list):
         raise RllrError(f"{path}: expected a list of rows, found {type(found).__name__}; {ORIGIN}")
     return found

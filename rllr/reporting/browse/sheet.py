@@ -17,6 +17,8 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from rllr.reporting.results.responses import Response
+
 # Control and format characters, halves of surrogate pairs, line and paragraph separators.
 OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 TEXT_FIELDS = ("text", "text_a", "text_b")
@@ -82,6 +84,18 @@ class Sheet:
             if name in row:
                 drawn.add_row(Text(name, style="dim"), Text(plain(str(row[name]))))
         self.console.print(drawn)
+
+    def prompt(self, row: Response) -> None:
+        """What was asked: its id and gold label, then the prompt."""
+        self.example({"id": row.id, "label": f"gold {row.label}", "text": row.prompt})
+
+    def response(self, row: Response) -> None:
+        """What was asked, and what was answered."""
+        self.prompt(row)
+        stated = "no label" if row.prediction is None else f"predicted {row.prediction}"
+        self.console.print(
+            Text(f"{plain(stated)}: ", style="bold").append(plain(row.response), style="not bold")
+        )
 
     def compare(self, left: Column, right: Column) -> None:
         """Two columns of the same width side by side."""

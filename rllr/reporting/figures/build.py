@@ -19,7 +19,7 @@ from rllr.reporting.figures.training import reward_curves_figure
 from rllr.reporting.names import FIGURE_FORMATS
 from rllr.reporting.results.analysis import Analysis, analyse
 from rllr.reporting.results.collect import announce, load_run
-from rllr.reporting.results.grid import Entry, ModelEntry, TaskEntry
+from rllr.reporting.results.grid import Entry, Grid, ModelEntry, TaskEntry
 
 Named = TypeVar("Named", ModelEntry, Entry, TaskEntry)
 
@@ -58,13 +58,13 @@ def _plain(entries: tuple[Named, ...]) -> tuple[Named, ...]:
     return tuple(replace(entry, name=plain_name(entry.name)) for entry in entries)
 
 
-def write_figures(run_dir: Path, out_dir: Path) -> list[Path]:
+def write_figures(run_dir: Path, out_dir: Path, grid: Grid | None = None) -> list[Path]:
     """Write each figure of a run as `<name>.{svg,png}`; returns the paths written.
 
     All are written whatever the run holds; one without data says so. Raises RllrError if there is
     no usable cell at all.
     """
-    analysis = analyse(load_run(run_dir))
+    analysis = analyse(load_run(run_dir, grid))
     announce(analysis.run.warnings)
     written = []
     for name in DRAWINGS:

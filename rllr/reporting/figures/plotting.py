@@ -30,6 +30,8 @@ OTHER_SCRIPTS = [
 # Any: matplotlib types the keys as a union of every setting's name.
 SETTINGS: Any = {
     "svg.hashsalt": "rllr",
+    # A dollar sign in a name is no formula.
+    "text.parse_math": False,
     "font.size": 9,
     "font.family": ["DejaVu Sans", *OTHER_SCRIPTS],
     "axes.spines.top": False,

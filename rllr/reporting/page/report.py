@@ -24,16 +24,16 @@ from rllr.reporting.page.versions import versions_of
 from rllr.reporting.results.analysis import Analysis, analyse
 from rllr.reporting.results.checks import meaning
 from rllr.reporting.results.collect import announce, load_run
-from rllr.reporting.results.grid import CellKey
+from rllr.reporting.results.grid import CellKey, Grid
 from rllr.reporting.sections import SECTIONS, Section
 from rllr.reporting.tables.build import tables_of
 from rllr.reporting.tables.render import to_html
 from rllr.reporting.tables.table import Table
 
 
-def write_report(run_dir: Path, out_file: Path) -> Path:
+def write_report(run_dir: Path, out_file: Path, grid: Grid | None = None) -> Path:
     """Write a run's report; returns its path. Raises RllrError if there is no usable cell."""
-    analysis = analyse(load_run(run_dir))
+    analysis = analyse(load_run(run_dir, grid))
     announce(analysis.run.warnings)
     files.write_text(out_file, render_report(analysis))
     return out_file

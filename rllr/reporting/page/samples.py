@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
 
-from rllr import files
 from rllr.reporting.results.analysis import Analysis
-from rllr.reporting.results.grid import CellKey
-from rllr.tasks.verdict import is_right
+from rllr.reporting.results.grid import CellKey, Metric
+from rllr.reporting.results.responses import OUTCOMES, Outcome, Response, read_responses
 
-Outcome = Literal["right", "wrong", "unparsed"]
-OUTCOMES: tuple[Outcome, ...] = ("right", "wrong", "unparsed")
 ROWS_LOOKED_AT = 1000
 
 
@@ -47,26 +43,20 @@ def _read(analysis: Analysis, key: CellKey, longest: int) -> Iterator[Sample]:
     if key not in analysis.predictions:
         return
     path = analysis.run.folder / key.path / "predictions.jsonl"
-    pearson = analysis.run.cells[key].metric == "pearson"
-    for _, row in islice(files.numbered_rows(path), ROWS_LOOKED_AT):
-        yield _sample(row, longest, pearson=pearson)
+    metric = analysis.run.cells[key].metric
+    for row in islice(read_responses(path), ROWS_LOOKED_AT):
+        yield _sample(row, metric, longest)
 
 
-def _sample(row: dict[str, Any], longest: int, *, pearson: bool) -> Sample:
+def _sample(row: Response, metric: Metric, longest: int) -> Sample:
     return Sample(
-        outcome=_outcome(row, pearson=pearson),
-        id=str(row["id"]),
-        prompt=_cut(str(row.get("prompt", "")), longest),
-        response=_cut(str(row["response"]), longest),
-        label=str(row["label"]),
-        prediction=str(row["prediction"]),
+        outcome=row.outcome(metric),
+        id=row.id,
+        prompt=_cut(row.prompt, longest),
+        response=_cut(row.response, longest),
+        label=str(row.label),
+        prediction=str(row.prediction),
     )
-
-
-def _outcome(row: dict[str, Any], *, pearson: bool) -> Outcome:
-    if row["prediction"] is None:
-        return "unparsed"
-    return "right" if is_right(row["prediction"], row["label"], score=pearson) else "wrong"
 
 
 def _cut(text: str, longest: int) -> str:

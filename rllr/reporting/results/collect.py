@@ -17,6 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from rllr import files
 from rllr.errors import RllrError
+from rllr.reporting.results.find import find_metrics, other_folder
 from rllr.reporting.results.grid import CellKey, Grid, Metric, first_problem, infer_grid, read_grid
 from rllr.reporting.results.judged import Judged, JudgedKey, load_judged
 from rllr.reporting.results.spent import Spent, read_spent
@@ -128,7 +129,8 @@ StageSummary = Annotated[SftSummary | RewardSummary | RlSummary, Field(discrimin
 
 _CELL: TypeAdapter[Cell] = TypeAdapter(Cell)
 _STAGE: TypeAdapter[SftSummary | RewardSummary | RlSummary] = TypeAdapter(StageSummary)
-_SEED = re.compile(r"seed(\d+)")
+# As they are written: seed00 would be a second file of seed 0.
+_SEED = re.compile(r"seed(0|[1-9][0-9]*)")
 
 
 @dataclass(frozen=True)
@@ -149,16 +151,17 @@ class Run:
     spent: dict[Path, Spent] = field(default_factory=dict)
 
 
-def load_run(run_dir: Path) -> Run:
-    """Read a run's folder.
+def load_run(run_dir: Path, grid: Grid | None = None) -> Run:
+    """Read a run's folder; without a `grid`, its own `grid.json` or what its cells make up.
 
-    Raises RllrError if the folder holds no usable metrics file, or if its `grid.json` is malformed.
+    Raises RllrError if there is no such folder, if it holds no usable metrics file, or if its
+    `grid.json` is malformed.
     """
+    if not run_dir.is_dir():
+        raise RllrError(f"{run_dir}: no such folder of results")
     warnings: list[str] = []
     found = {cell.key: cell for cell in _read_cells(run_dir, warnings)}
-    path = run_dir / "grid.json"
-    inferred = infer_grid(run_dir.resolve().name, ((c.key, c.metric) for c in found.values()))
-    grid = read_grid(path) if path.exists() else inferred
+    grid = grid or _own_grid(run_dir, found)
     inside = {key: cell for key, cell in found.items() if grid.holds(key)}
     cells = dict(_with_known_metric(inside, grid, warnings))
     left_out = len(warnings)
@@ -171,6 +174,13 @@ def load_run(run_dir: Path) -> Run:
     judged = load_judged(run_dir, grid, warnings)
     spent = read_spent(run_dir, grid.bases.values(), warnings)
     return Run(run_dir, grid, cells, stages, warnings, left_out, judged, spent)
+
+
+def _own_grid(run_dir: Path, found: dict[CellKey, Cell]) -> Grid:
+    path = run_dir / "grid.json"
+    if path.exists():
+        return read_grid(path)
+    return infer_grid(run_dir.resolve().name, ((c.key, c.metric) for c in found.values()))
 
 
 def _with_known_metric(
@@ -197,12 +207,14 @@ def _nothing(run_dir: Path, outside: int, warnings: list[str]) -> str:
     if outside:
         looked += f"; {outside} cells lie outside grid.json"
     if warnings:
-        looked += f"; {len(warnings)} files were left out, the first: {warnings[0]}"
-    return f"{looked}. Run at least one cell first, or name the folder of a run."
+        looked += f"; left out: {len(warnings)}, the first: {warnings[0]}"
+    return f"{looked}. {other_folder(run_dir)}"
 
 
 def _read_cells(run_dir: Path, warnings: list[str]) -> Iterator[Cell]:
-    for path in sorted((run_dir / "cells").rglob("metrics.json")):
+    found, unread = find_metrics(run_dir)
+    warnings += [f"{problem}: left out" for problem in unread]
+    for path in found:
         shown = path.relative_to(run_dir)
         try:
             yield _read_cell(path, shown)
@@ -238,8 +250,6 @@ def _read_object(path: Path, shown: Path) -> dict[str, Any]:
         content = files.read_json(path)
     except RllrError as error:
         raise RllrError(str(error).replace(f"{path}: ", "")) from error
-    except OSError as error:
-        raise RllrError(f"cannot be read ({error.strerror})") from error
     if not isinstance(content, dict):
         raise RllrError(f"expected a JSON object, found {type(content).__name__}")
     return content

@@ -139,11 +139,15 @@ _GRID: TypeAdapter[Grid] = TypeAdapter(Grid)
 
 def read_grid(path: Path) -> Grid:
     """Read `grid.json`. Raises RllrError that names the file and key where it is malformed."""
-    content: Any = files.read_json(path)
+    return parse_grid(files.read_json(path), str(path))
+
+
+def parse_grid(content: Any, where: str) -> Grid:
+    """The grid that `grid.json` holds, or would hold. Raises RllrError as `read_grid` does."""
     try:
         return _GRID.validate_python(content)
     except ValidationError as error:
-        raise RllrError(f"{path}: not a grid: {first_problem(error)}") from error
+        raise RllrError(f"{where}: not a grid: {first_problem(error)}") from error
 
 
 def first_problem(error: ValidationError) -> str:

@@ -79,6 +79,9 @@ def _read(path: Path, cell: Cell) -> Predictions:
             rows.append((str(row["id"]), row["label"], row["prediction"], str(row["response"])))
         except KeyError as error:
             raise RllrError(f"{path}:{number}: no field {error}") from error
+        for name in ("label", "prediction"):
+            if isinstance(row[name], list | dict):
+                raise RllrError(f"{path}:{number}: its {name} is a {type(row[name]).__name__}")
     rows.sort(key=lambda row: row[0])
     ids, labels, values, responses = zip(*rows, strict=True) if rows else ((), (), (), ())
     if len(set(ids)) < len(ids):

@@ -8,6 +8,7 @@ from pathlib import Path
 from rllr import files
 from rllr.reporting.results.analysis import Analysis, analyse
 from rllr.reporting.results.collect import Run, announce, load_run
+from rllr.reporting.results.grid import Grid
 from rllr.reporting.tables.cost import cost_table, method_cost_table
 from rllr.reporting.tables.deltas import delta_table
 from rllr.reporting.tables.health import health_table
@@ -43,13 +44,13 @@ def tables_of(analysis: Analysis) -> dict[str, Table]:
     return {name: build(analysis) for name, build in BUILDERS.items()}
 
 
-def write_tables(run_dir: Path, out_dir: Path) -> list[Path]:
+def write_tables(run_dir: Path, out_dir: Path, grid: Grid | None = None) -> list[Path]:
     """Write each table of a run as `<name>.{md,csv,tex,html}`; returns the paths written.
 
     Works with any part of a run's cells; what cannot be used is named on stderr. Raises RllrError
     if there is no usable cell at all, before anything is written.
     """
-    analysis = analyse(load_run(run_dir))
+    analysis = analyse(load_run(run_dir, grid))
     announce(analysis.run.warnings)
     written = []
     for name, table in tables_of(analysis).items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from statistics import fmean
 from typing import Any
 
@@ -62,7 +61,8 @@ def _extras(cell: Cell) -> dict[str, float]:
 
 
 def _is_fraction(value: object) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a share or a correlation; neither NaN nor infinity is."""
+    return isinstance(value, float | int) and not isinstance(value, bool) and -1 <= value <= 1
 
 
 def _cell_records(analysis: Analysis, identity: dict[str, str]) -> list[dict[str, Any]]:
