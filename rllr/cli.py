@@ -2,7 +2,7 @@
 
 Exit status: 0 done, 2 a mistake that the user can mend (one message on stderr), 75 a stage that
 was asked to stop, saved its state and goes on when it is run again, 130 interrupted by Ctrl-C, 1
-anything else.
+anything else; of `status` 1 that a run is not done, 3 that something in it has failed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rllr import __version__, interruption
-from rllr.commands import add_commands, add_show
+from rllr.commands import add_commands, add_show, add_status
 from rllr.errors import NodeError, RllrError
 from rllr.interruption import InterruptedStageError
 
@@ -134,6 +134,7 @@ def _add_tools(commands: argparse._SubParsersAction) -> None:
         tool.add_argument("--config", type=Path, help="take names and order from this run")
         tool.set_defaults(run=run)
     add_show(commands)
+    add_status(commands)
     check = _stage_parser(commands, "check", "validate a configuration file")
     check.set_defaults(run=_check)
     add_commands(partial(_stage_parser, commands), _project)

@@ -60,6 +60,8 @@ LOGS = LAYOUT.logs
 CONFIG = LAYOUT.config_file()
 if not CONFIG.exists():
     write_json(CONFIG, PROJECT.dump())
+elif workflow.is_main_process:
+    CONFIG.touch()  # `status` holds a run against the one that was taken up last
 
 TASKS = PROJECT.data_tasks
 SPLITS = ["sft", "rm", "rl", "validation", "test"]
