@@ -31,6 +31,8 @@ def advice(status: Status) -> list[str]:
     lines = [waits[0].upper() + waits[1:], f"  {_command(status)}"]
     if counts["failed"]:
         lines.insert(0, "A log's last lines say what to mend first.")
+    if any(one.root for one in status.stages if one.state == "stale"):
+        lines.append("  Where that finds nothing to do for a stale stage, delete its manifest first.")
     return lines
 
 

@@ -93,13 +93,13 @@ class Examiner:
         gone = self._gone(stage)
         if gone:
             return self._say(stage, "missing", f"{gone} is gone")
-        why = self._other_settings(stage, manifest) or self._other_inputs(stage, path, manifest)
-        if why:
-            return self._say(stage, "stale", why)
-        rests_on = self._unfinished(stage)
+        why = self._other_settings(stage, manifest)
+        rests_on = None if why else self._unfinished(stage)
         if rests_on:
             why = f"rests on {rests_on.kind} {rests_on.name}, which is {rests_on.state}"
-            return self._say(stage, "stale", why, root=False)
+        why = why or self._other_inputs(stage, path, manifest)
+        if why:
+            return self._say(stage, "stale", why, root=rests_on is None)
         return self._say(stage, "done")
 
     def _unmade(self, stage: Stage) -> Finding:

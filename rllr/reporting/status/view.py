@@ -47,7 +47,8 @@ LEAST = 5
 KINDS = (*LOGS, "score", "report")
 TITLES: dict[State, str] = {
     "running": "Running",
-    "stale": "Stale; what rests on it is too",
+    "missing": "Gone, with what rests on it",
+    "stale": "Stale, with what rests on it",
     "failed": "Failed, the last first",
 }
 # A cell of several seeds is in the state that needs attention most.
@@ -119,7 +120,7 @@ class View:
 
     def _told(self, status: Status, state: State, title: str) -> None:
         """What is in a state by its own doing, the last first; one entry for each reason."""
-        found = [one for one in status.everything if one.state == state and one.root]
+        found = [one for one in status.everything if one.state == state and one.root and one.why]
         by_reason: dict[tuple[str, str], list[Finding]] = {}
         for one in sorted(found, key=lambda finding: -finding.when):
             by_reason.setdefault((one.kind, one.why), []).append(one)
