@@ -239,10 +239,12 @@ def _write_grid(options: argparse.Namespace) -> None:
     if options.config and not (options.to and (options.folder / "grid.json").exists()):
         from rllr import slices
         from rllr.artefact import commit
+        from rllr.expected import expected_settings
         from rllr.files import read_json, write_json
 
-        path = options.folder / "grid.json"
-        grid = {**slices.grid(_project(options)), "commit": commit()}
+        path, project = options.folder / "grid.json", _project(options)
+        facts = {"commit": commit(), "expected_settings": expected_settings(project)}
+        grid = {**slices.grid(project), **facts}
         if not path.exists() or read_json(path) != grid:
             write_json(path, grid)
 

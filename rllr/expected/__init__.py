@@ -37,8 +37,8 @@ def expected_stages(project: Project) -> dict[Path, Stage]:
     planner = Planner(project)
     for model, task, method, seed in cells(project):
         planner.prediction(cell_job(project, model, task, method, seed), method, task)
-    for task in project.test_tasks:  # the trivial predictor's
-        planner.data(project.tasks[task].test_of or task)
+    for task in project.test_tasks:
+        planner.baseline(task)
     return planner.found
 
 

@@ -12,7 +12,15 @@ from rllr.config.load import Project
 from rllr.config.schema import MIXTURE
 from rllr.expected.stage import LOGS, ROWS, Stage
 from rllr.job import Job, gold_pairs
-from rllr.layout import MANIFEST, MODEL_INDEX, PREDICTIONS, PREDICTIONS_MANIFEST, SAMPLES, Layout
+from rllr.layout import (
+    MANIFEST,
+    METRICS,
+    MODEL_INDEX,
+    PREDICTIONS,
+    PREDICTIONS_MANIFEST,
+    SAMPLES,
+    Layout,
+)
 
 
 def evaluation_log(job: Job, stage: str, method: str) -> Path:
@@ -136,6 +144,22 @@ class Planner:
                 (folder / PREDICTIONS,),
                 beating=job.predicting(method),
                 input_hash=partial(_input_hash, self.project, job.model, task),
+            )
+        )
+
+    def baseline(self, task: str) -> Path:
+        """The trivial predictor of a task."""
+        tasks = dict.fromkeys([task, self.project.tasks[task].test_of or task])
+        folder = self.layout.baseline(task)
+        return self._add(
+            Stage(
+                "baseline",
+                task,
+                folder / PREDICTIONS_MANIFEST,
+                slices.score(self.project, [task]),
+                self.layout.logs / LOGS["baseline"] / f"{task}.log",
+                tuple(map(self.data, tasks)),
+                (folder / PREDICTIONS, folder / METRICS),
             )
         )
 

@@ -20,6 +20,7 @@ LOGS = {
     "judge": "judge",
     "reward": "reward_model",
     "policy": "policy",
+    "baseline": "baseline",
     "predict": "predict",
 }
 # Files of rows, by the run's folder that they lie below.

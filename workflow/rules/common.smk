@@ -335,7 +335,7 @@ def every_cell():
     names = ["predictions.jsonl", "predictions.manifest.json"]
     cells = [LAYOUT.cell(*cell) / name for cell in cell_grid() for name in names]
     baselines = [
-        LAYOUT.baseline(task) / "predictions.jsonl" for task in PROJECT.test_tasks
+        LAYOUT.baseline(task) / name for task in PROJECT.test_tasks for name in names
     ]
     return [*every_metric(), *cells, *baselines]
 

@@ -18,6 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from rllr import files
 from rllr.errors import RllrError
 from rllr.reporting.results.grid import CellKey, Grid, Metric, first_problem, infer_grid, read_grid
+from rllr.reporting.results.provenance import Provenance, trace
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -135,6 +136,7 @@ class Run:
     stages: dict[StageKey, SftSummary | RewardSummary | RlSummary]
     warnings: list[str]
     left_out: int = 0
+    provenance: Provenance = field(default_factory=Provenance)
 
 
 def load_run(run_dir: Path) -> Run:
@@ -156,7 +158,8 @@ def load_run(run_dir: Path) -> Run:
         outside = len(found) - len(inside)
         warnings.append(f"{outside} cells lie outside the run's grid and are not in the tables")
     stages = dict(_read_stages(run_dir, warnings))
-    return Run(run_dir, grid, cells, stages, warnings, left_out)
+    traced = trace(run_dir, grid.run, cells, grid.expected_settings, warnings)
+    return Run(run_dir, grid, cells, stages, warnings, left_out, traced)
 
 
 def _with_known_metric(

@@ -84,6 +84,8 @@ class Grid:
     # Of the data, of rationales and of judgements: what `data`, `teacher` and `judge` say.
     origins: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
+    # Digests of the settings of each stage, by its folder; see `rllr.expected`.
+    expected_settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def test_tasks(self) -> tuple[TaskEntry, ...]:

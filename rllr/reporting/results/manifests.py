@@ -63,29 +63,34 @@ def read_manifest(path: Path) -> Manifest:
         raise RllrError(f"not a manifest: {first_problem(error)}") from error
 
 
-def first_difference(before: Any, now: Any, key: str = "") -> str:
-    """The first setting that differs, as `settings.gamma: 0.9, now 1.0`; empty where none does."""
+def first_difference(before: Any, now: Any, other: str = "now", key: str = "") -> str:
+    """The first setting that differs, as `settings.gamma: 0.9, now 1.0`; empty where none does.
+
+    `other` is what `now` is called in it.
+    """
     if isinstance(before, dict) and isinstance(now, dict):
         for name in {**before, **now}:
             inner = f"{key}.{name}" if key else str(name)
-            found = first_difference(before.get(name), now.get(name), inner)
+            found = first_difference(before.get(name), now.get(name), other, inner)
             if found:
                 return found
         return ""
     if isinstance(before, (list, tuple)) and isinstance(now, (list, tuple)):
-        return _first_of_lists(before, now, key)
-    return "" if before == now else f"{key}: {_shown(before)}, now {_shown(now)}"
+        return _first_of_lists(before, now, other, key)
+    return "" if before == now else f"{key}: {_shown(before)}, {other} {_shown(now)}"
 
 
-def _first_of_lists(before: Any, now: Any, key: str) -> str:
+def _first_of_lists(before: Any, now: Any, other: str, key: str) -> str:
     if len(before) != len(now):
-        return f"{key}: {len(before)} entries, now {len(now)}"
+        return f"{key}: {len(before)} entries, {other} {len(now)}"
     for index, (old, new) in enumerate(zip(before, now, strict=True)):
         # A pair of a name and what belongs to it reads like an entry of a mapping.
         named = isinstance(new, (list, tuple)) and len(new) == 2 and isinstance(new[0], str)
         inner = f"{key}.{new[0] if named else index}"
-        found = first_difference(old[1], new[1], inner) if named and old[0] == new[0] else ""
-        found = found or first_difference(old, new, inner)
+        if named and isinstance(old, (list, tuple)) and old[:1] == new[:1]:
+            found = first_difference(old[1:], new[1:], other, inner)
+        else:
+            found = first_difference(old, new, other, inner)
         if found:
             return found
     return ""

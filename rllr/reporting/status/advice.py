@@ -32,7 +32,9 @@ def advice(status: Status) -> list[str]:
     if counts["failed"]:
         lines.insert(0, "A log's last lines say what to mend first.")
     if any(one.root for one in status.stages if one.state == "stale"):
-        lines.append("  Where that finds nothing to do for a stale stage, delete its manifest first.")
+        lines.append(
+            "  Where that finds nothing to do for a stale stage, delete its manifest first."
+        )
     return lines
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rllr import expected
-from rllr.config.load import BASELINE, Project
+from rllr.config.load import BASELINE
 from rllr.errors import RllrError
 from rllr.expected.plan import evaluation_log
+from rllr.expected.stage import LOGS
 from rllr.files import read_json
-from rllr.layout import MANIFEST, METRICS, PREDICTIONS_MANIFEST, Layout
+from rllr.layout import METRICS, PREDICTIONS_MANIFEST, Layout
 from rllr.reporting.names import FIGURE_FORMATS, FIGURES, TABLE_FORMATS, TABLES
 from rllr.reporting.results.grid import MAJORITY
 from rllr.reporting.status.place import Place
@@ -49,28 +50,32 @@ class Looker:
         examiner = Examiner(self.place, self.stages, self.present)
         findings = list(examiner.examine().values())
         cells = {}
-        for cell in _baselines(self.place.project):
-            cells[cell] = self._baseline(examiner, cell)
-        for cell in expected.cells(self.place.project):
-            cells[cell] = self._cell(examiner, cell)
+        project = self.place.project
+        for task in project.test_tasks:
+            cells[BASELINE, task, MAJORITY, 0] = self._cell(examiner, BASELINE, task, MAJORITY, 0)
+        for cell in expected.cells(project):
+            cells[cell] = self._cell(examiner, *cell)
         return Status(self.place, findings, cells, list(self._report()))
 
-    def _cell(self, examiner: Examiner, cell: tuple[str, str, str, int]) -> Finding:
-        model, task, method, seed = cell
-        project, layout = self.place.project, Layout(self.place.project)
-        folder = layout.cell(*cell)
+    def _cell(self, examiner: Examiner, model: str, task: str, method: str, seed: int) -> Finding:
+        folder = Layout(self.place.project).cell(model, task, method, seed)
         manifest = folder / PREDICTIONS_MANIFEST
         predicted, troubled = examiner.found[manifest], examiner.troubled[manifest]
-        job = expected.cell_job(project, model, task, method, seed)
-        log = evaluation_log(job, "score", method)
         if predicted.state == "done":
             made = self.present.manifest(self.place.find(manifest)).time
-            return self._scored(folder, log, made)
+            return self._scored(folder, self._log(model, task, method, seed), made)
         state: State = "stale" if self._there(folder / METRICS) else "missing"
         if troubled:
             state = "failed" if "failed" in troubled else "running"
         why = predicted.why or "its predictions are not there"
         return Finding("score", _name(folder), state, why, root=False)
+
+    def _log(self, model: str, task: str, method: str, seed: int) -> Path:
+        project = self.place.project
+        if model == BASELINE:
+            return Layout(project).logs / LOGS["baseline"] / f"{task}.log"
+        job = expected.cell_job(project, model, task, method, seed)
+        return evaluation_log(job, "score", method)
 
     def _scored(self, folder: Path, log: Path, made: float) -> Finding:
         """A cell whose inputs are whole since `made` (seconds since 1970)."""
@@ -86,24 +91,9 @@ class Looker:
         except (RllrError, OSError) as error:
             text = f"{error}; delete it, and it is made again"
             return Finding("score", name, "failed", text, self.present.mtime(path), log)
-        # Whole seconds are recorded.
         if made > self.present.mtime(path):
             return Finding("score", name, "stale", "its predictions are newer than its metrics")
         return Finding("score", name, "done")
-
-    def _baseline(self, examiner: Examiner, cell: tuple[str, str, str, int]) -> Finding:
-        task, layout = cell[1], Layout(self.place.project)
-        names = [task, self.place.project.tasks[task].test_of or task]
-        data = [layout.data(name) / MANIFEST for name in names]
-        for manifest in data:
-            finding = examiner.found[manifest]
-            if finding.state != "done":
-                there = self._there(layout.cell(*cell) / METRICS)
-                state: State = "stale" if there else finding.state
-                why = f"rests on data {finding.name}, which is {finding.state}"
-                return Finding("score", _name(layout.cell(*cell)), state, why, root=False)
-        made = max(self.present.manifest(self.place.find(one)).time for one in data)
-        return self._scored(layout.cell(*cell), layout.logs / f"baseline/{task}.log", made)
 
     def _report(self) -> Iterator[Finding]:
         layout = Layout(self.place.project)
@@ -121,10 +111,6 @@ class Looker:
 
     def _there(self, path: Path) -> bool:
         return self.present.stat(self.place.find(path)) is not None
-
-
-def _baselines(project: Project) -> list[tuple[str, str, str, int]]:
-    return [(BASELINE, task, MAJORITY, 0) for task in project.test_tasks]
 
 
 def _name(folder: Path) -> str:
