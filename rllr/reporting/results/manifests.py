@@ -84,16 +84,19 @@ def _first_of_lists(before: Any, now: Any, other: str, key: str) -> str:
     if len(before) != len(now):
         return f"{key}: {len(before)} entries, {other} {len(now)}"
     for index, (old, new) in enumerate(zip(before, now, strict=True)):
-        # A pair of a name and what belongs to it reads like an entry of a mapping.
-        named = isinstance(new, (list, tuple)) and len(new) == 2 and isinstance(new[0], str)
-        inner = f"{key}.{new[0] if named else index}"
-        if named and isinstance(old, (list, tuple)) and old[:1] == new[:1]:
-            found = first_difference(old[1:], new[1:], other, inner)
+        if _is_entry(old) and _is_entry(new) and old[0] == new[0]:
+            found = first_difference(old[1], new[1], other, f"{key}.{new[0]}")
         else:
-            found = first_difference(old, new, other, inner)
+            found = first_difference(old, new, other, f"{key}.{index}")
         if found:
             return found
     return ""
+
+
+def _is_entry(value: Any) -> bool:
+    """A pair of a name and what belongs to it, which reads like an entry of a mapping."""
+    pair = isinstance(value, (list, tuple)) and len(value) == 2
+    return pair and isinstance(value[0], str)
 
 
 def _shown(value: Any) -> str:

@@ -91,8 +91,8 @@ class _Reader:
         inputs = {run_place(path, self.run) for path in manifest.inputs}
         stages = {f"{path.rpartition('/')[0]}/{MANIFEST}" for path in inputs}
         # What lies outside of the run is known by its hash alone.
-        inside = [one for one in stages if one.partition("/")[0] in PARTS]
-        return frozenset({place}).union(*(self.behind(one) for one in sorted(inside)))
+        inside = [one for one in sorted(stages) if _is_inside(one.split("/"))]
+        return frozenset({place}).union(*map(self.behind, inside))
 
     def _read(self, place: str) -> Manifest | None:
         path = self.folder / place
@@ -103,3 +103,7 @@ class _Reader:
         except RllrError as error:
             self.warnings.append(f"{place}: left out: {error}; what it says is not known")
             return None
+
+
+def _is_inside(parts: list[str]) -> bool:
+    return parts[0] in PARTS and ".." not in parts
