@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from rllr.config.load import Project, load_file
@@ -25,19 +26,19 @@ class Place:
     project: Project
     source: Path
 
-    @property
+    @cached_property
     def configured(self) -> Path:
         """The run's folder as the configuration says it."""
         return Layout(self.project).run
 
-    @property
+    @cached_property
     def home(self) -> Path:
         """The folder that the configuration's relative paths start from."""
         own, parts = self.run.resolve(), self.configured.parts
         fits = not self.configured.is_absolute() and own.parts[-len(parts) :] == parts
         return own.parents[len(parts) - 1] if fits else Path()
 
-    @property
+    @cached_property
     def copied(self) -> bool:
         """Whether the run does not lie where its configuration says."""
         return (self.home / self.configured).resolve() != self.run.resolve()
