@@ -14,6 +14,7 @@ from rllr.config.load import Project
 from rllr.config.schema import ScoreLabels
 from rllr.files import digest
 from rllr.layout import base_slice, data_slice, related_tasks, teacher_slice
+from rllr.paper import is_papers
 
 Slice = dict[str, Any]
 TEXT = {"instruction", "input", "labels"}
@@ -150,7 +151,7 @@ def grid(project: Project) -> Slice:
     facts: Slice = {"run": config.run, "seeds": config.seeds, "scope": config.scope}
     generated = any(project.data(task).source == "generated" for task in project.data_tasks)
     origins = {"teacher": _who(config.teacher), "judge": _who(config.judge)}
-    facts |= {"generated": generated, "paper": False}
+    facts |= {"generated": generated, "paper": is_papers(project)}
     return {**facts, **named, **methods, "origins": {"data": _sources(project), **origins}}
 
 

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from rllr.reporting.figures.plotting import WIDTH, Style, empty_figure, styles_of, wrap
 from rllr.reporting.results.analysis import Analysis, Estimate
-from rllr.reporting.tables.deltas import compared, comparison_name, delta_estimates
+from rllr.reporting.tables.comparisons import compared, delta_estimates
+from rllr.reporting.tables.deltas import comparison_name
 from rllr.reporting.tables.scores import average_estimate, model_blocks
 
 

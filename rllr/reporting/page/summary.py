@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rllr.reporting.results.analysis import Analysis, Estimate
 from rllr.reporting.tables.cells import coverage, interval_text, points, unparsed_share
-from rllr.reporting.tables.deltas import METHOD, compared, delta_estimates
+from rllr.reporting.tables.comparisons import METHOD, compared, delta_estimates
 from rllr.reporting.tables.notes import GENERATED
 from rllr.reporting.tables.scores import average_estimate
 

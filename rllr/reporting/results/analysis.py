@@ -1,7 +1,9 @@
 """The numbers behind tables, figures and report, computed once per run.
 
 Every number shown is a linear combination of cells (a mean, or a difference of two), so its value,
-its bootstrap interval and its spread over seeds all follow from the same weights.
+its interval and its spread over seeds all follow from the same weights. The interval of a number
+that rests on one seed is a bootstrap over test examples; with several seeds it is one of Student's
+t over seeds and test examples, see `rllr.reporting.statistics`.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ from rllr.reporting.statistics.bootstrap import (
     accuracy_resamples,
     pearson,
     pearson_resamples,
-    percentile_interval,
+    resampled_interval,
 )
+from rllr.reporting.statistics.components import Block, crossed_interval, pearson_values
+from rllr.reporting.statistics.interval import Interval
 
 # Scorers may round what they write; a tenth of a shown digit is not a disagreement.
 VALUE_TOLERANCE = 5e-4
@@ -37,14 +41,14 @@ Group = Mapping[int, Weights]
 class Estimate:
     """A shown number as a fraction, with what a reader needs to judge it.
 
-    `low` and `high` end the 95 % interval for test sampling (None: predictions are missing);
-    `sd` is over seeds (None: fewer than two, or seeds that cover different cells); `covered` are
-    the (group, seed) behind it, of `expected`; `codes` are the flags of all its cells.
+    `interval` is None where predictions are missing, or one seed is there where several are
+    expected; `sd` is over seeds (None: fewer than two, or seeds that cover different cells);
+    `covered` are the (group, seed) behind it, of `expected`; `codes` are the flags of all its
+    cells.
     """
 
     value: float
-    low: float | None
-    high: float | None
+    interval: Interval | None
     sd: float | None
     covered: frozenset[tuple[int, int]]
     expected: int
@@ -52,15 +56,31 @@ class Estimate:
     unparsed: int
     codes: tuple[str, ...]
 
+    @property
+    def low(self) -> float | None:
+        """The interval's lower end."""
+        return self.interval.low if self.interval else None
+
+    @property
+    def high(self) -> float | None:
+        """The interval's upper end."""
+        return self.interval.high if self.interval else None
+
 
 @dataclass(frozen=True)
 class Analysis:
-    """A run with its predictions, flags and joint bootstrap resamples of each cell's metric."""
+    """A run with its predictions and flags, and what intervals are made from.
+
+    `resamples` are joint bootstrap values of each cell's metric, (resamples,); `values` are the
+    parts of its test examples in it, (examples,), whose mean it is. Cells that cannot be compared
+    example by example have neither.
+    """
 
     run: Run
     predictions: dict[CellKey, Predictions]
     flags: dict[CellKey, tuple[Flag, ...]]
     resamples: dict[CellKey, Floats]
+    values: dict[CellKey, Floats]
 
     def score_group(self, model: str, task: str, method: str) -> Group:
         """The cells of one model, task and method, by seed; empty where there is none."""
@@ -94,12 +114,10 @@ class Analysis:
         if not present:
             return None
         weights = _mean([_mean(list(group.values())) for group in present])
-        low, high = self._interval(weights)
         cells = [self.run.cells[key] for key in weights]
         return Estimate(
             value=self._value(weights),
-            low=low,
-            high=high,
+            interval=self._interval(present, weights, seeds),
             sd=self._spread(present),
             covered=frozenset((index, s) for index, group in enumerate(groups) for s in group),
             expected=len(groups) * seeds,
@@ -111,14 +129,24 @@ class Analysis:
     def _value(self, weights: Weights) -> float:
         return sum(weight * self.run.cells[key].value for key, weight in weights.items())
 
-    def _interval(self, weights: Weights) -> tuple[float | None, float | None]:
-        if list(weights.values()) == [1.0]:
-            cell = self.run.cells[next(iter(weights))]
-            return cell.ci_low, cell.ci_high
-        if any(key not in self.resamples for key in weights):
-            return None, None
+    def _interval(self, groups: Sequence[Group], weights: Weights, seeds: int) -> Interval | None:
+        if any(key not in self.values for key in weights):
+            return None
+        if seeds > 1 or any(len(group) > 1 for group in groups):
+            return crossed_interval([self._block(group) for group in groups])
         samples = [weight * self.resamples[key] for key, weight in weights.items()]
-        return percentile_interval(np.sum(samples, axis=0))
+        return resampled_interval(np.sum(samples, axis=0))
+
+    def _block(self, group: Group) -> Block:
+        """A group's signed values; under `mixture`, seeds are shared by a model's tasks."""
+        rows = [
+            np.sum([weight * self.values[key] for key, weight in cells.items()], axis=0)
+            for cells in group.values()
+        ]
+        key = next(iter(next(iter(group.values()))))
+        shared = self.run.grid.scope == "mixture"
+        cluster = key.model if shared else f"{key.model}/{key.task}"
+        return Block(cluster, key.task, tuple(group), np.stack(rows))
 
     def _spread(self, groups: Sequence[Group]) -> float | None:
         seeds = set(groups[0])
@@ -143,13 +171,17 @@ def analyse(run: Run) -> Analysis:
     predictions, warnings = load_predictions(run)
     flags = check_run(run, predictions)
     resamples: dict[CellKey, Floats] = {}
+    values: dict[CellKey, Floats] = {}
     for task in run.grid.test_tasks:
         excluded = _excluded(run, task, predictions)
         for key, flag in excluded.items():
             flags[key] = (*flags[key], flag)
         usable = [k for k in predictions if k.task == task.key and k not in excluded]
-        resamples.update(_resample(task, {key: predictions[key] for key in usable}))
-    return Analysis(replace(run, warnings=run.warnings + warnings), predictions, flags, resamples)
+        found = {key: predictions[key] for key in usable}
+        resamples.update(_resample(task, found))
+        values.update(_example_values(task, found))
+    run = replace(run, warnings=run.warnings + warnings)
+    return Analysis(run, predictions, flags, resamples, values)
 
 
 def _excluded(
@@ -183,6 +215,23 @@ def _resample(task: TaskEntry, predictions: Mapping[CellKey, Predictions]) -> di
     if task.metric == "accuracy":
         rows = accuracy_resamples(np.stack([one.correct() for one in found]), task.key)
     else:
-        scores = np.stack([one.scores(sum(task.score_range) / 2) for one in found])
-        rows = pearson_resamples(scores, found[0].gold(), task.key)
+        rows = pearson_resamples(_scores(task, found), found[0].gold(), task.key)
     return dict(zip(predictions, rows, strict=True))
+
+
+def _example_values(
+    task: TaskEntry, predictions: Mapping[CellKey, Predictions]
+) -> dict[CellKey, Floats]:
+    """Of each cell, values of its examples whose mean is its metric."""
+    if task.metric == "accuracy":
+        return {key: one.correct() for key, one in predictions.items()}
+    if not predictions:
+        return {}
+    found = list(predictions.values())
+    rows = pearson_values(_scores(task, found), found[0].gold())
+    return dict(zip(predictions, rows, strict=True))
+
+
+def _scores(task: TaskEntry, found: Sequence[Predictions]) -> Floats:
+    """Predicted scores, (cells, examples); unparsed ones are the range's midpoint."""
+    return np.stack([one.scores(sum(task.score_range) / 2) for one in found])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,12 +56,16 @@ def load_predictions(run: Run) -> tuple[dict[CellKey, Predictions], list[str]]:
     """
     loaded: dict[CellKey, Predictions] = {}
     warnings: list[str] = []
+    shared: dict[tuple[tuple[str, ...], tuple[Label, ...]], tuple[Any, Any]] = {}
     for key, cell in run.cells.items():
         path = run.folder / key.path / "predictions.jsonl"
         if not path.exists():
             continue
         try:
-            loaded[key] = _read(path, cell)
+            found = _read(path, cell)
+            # Cells of a task have the same examples; thousands of copies would fill the memory.
+            ids, labels = shared.setdefault(found.examples, found.examples)
+            loaded[key] = replace(found, ids=ids, labels=labels)
         except RllrError as error:
             shown = str(error).replace(f"{run.folder}/", "")
             warnings.append(f"{shown}; its cell has no part in intervals")

@@ -5,7 +5,7 @@ examples is applied to all its cells at once (paired bootstrap: Koehn 2004, "Sta
 Significance Tests for Machine Translation Evaluation", section 4; Efron & Tibshirani 1993, "An
 Introduction to the Bootstrap", chapter 13 for the percentile interval). Tasks are resampled
 independently of one another. Models, tasks and seeds are not resampled: intervals cover test
-sampling only.
+sampling only, and are for numbers of one seed; `components` has those of several.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rllr.reporting.statistics.interval import Interval
 
 Floats = NDArray[np.float64]
 
@@ -88,6 +90,19 @@ def percentile_interval(samples: Floats) -> tuple[float, float]:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(samples, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def resampled_interval(samples: Floats) -> Interval:
+    """What bootstrap values of a number, shape (resamples,), say of it.
+
+    p inverts the percentile interval: twice the smaller share of values on either side of 0, each
+    side with one more than was found (Davison & Hinkley 1997, "Bootstrap Methods and Their
+    Application", section 4.4). It is never below 2 / (resamples + 1).
+    """
+    low, high = percentile_interval(samples)
+    smaller = min(int((samples <= 0).sum()), int((samples >= 0).sum()))
+    p = min(1.0, 2 * (smaller + 1) / (len(samples) + 1))
+    return Interval(low, high, float(samples.std(ddof=1)), p)
 
 
 def wilson_interval(correct: int, n: int) -> tuple[float, float]:

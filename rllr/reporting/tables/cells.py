@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rllr.reporting.results.analysis import Estimate
+from rllr.reporting.statistics.interval import Interval
 from rllr.reporting.tables.table import MISSING, Emphasis, Footnotes, Record
 
 MINUS = "\N{MINUS SIGN}"
@@ -85,6 +86,7 @@ def estimate_record(estimate: Estimate | None) -> Record:
         "ci_low_points": to_points(estimate.low),
         "ci_high_points": to_points(estimate.high),
         "sd_points": to_points(estimate.sd),
+        **_spread_record(estimate.interval),
         "cells": len(estimate.covered),
         "cells_expected": estimate.expected,
         "n": estimate.n,
@@ -92,6 +94,14 @@ def estimate_record(estimate: Estimate | None) -> Record:
         "unparsed_percent": round(100 * estimate.unparsed / estimate.n, 4),
         "flags": ";".join(estimate.codes),
     }
+
+
+def _spread_record(interval: Interval | None) -> Record:
+    """Standard error and, of Student's t, degrees of freedom."""
+    if interval is None:
+        return {}
+    df = None if interval.df is None else round(interval.df, 2)
+    return {"se_points": to_points(interval.se), "df": df}
 
 
 def to_points(value: float | None) -> float | None:

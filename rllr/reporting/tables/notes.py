@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from rllr.reporting.results.analysis import Analysis
+from collections.abc import Mapping
+
+from rllr.paper import GAINS
+from rllr.reporting.results.analysis import Analysis, Estimate
 from rllr.reporting.statistics.bootstrap import RESAMPLES
 
 GENERATED = (
     "Tiny models on generated data: these numbers show that the pipeline works, not how well the "
     "methods do on real tasks."
 )
+SFT = {"sft", "sft_label"}
 MARKS = (
     "A letter beside a name goes for the whole row; beside a mean or a difference, for at least "
     "one cell behind it."
@@ -31,13 +35,44 @@ def seeds_note(analysis: Analysis) -> str:
 
 
 def interval_note(analysis: Analysis) -> str:
-    """What the intervals are, and that they cover test sampling only."""
-    one = len(analysis.run.grid.seeds) == 1
-    beyond = "another seed may differ by more" if one else "the spread over seeds is not in it"
+    """What the intervals are, and what they do not cover."""
+    if len(analysis.run.grid.seeds) == 1:
+        return (
+            f"95 % CI: percentile bootstrap ({RESAMPLES} resamples of each task's test examples, "
+            "jointly over models and methods); it covers test sampling only, another seed may "
+            "differ by more."
+        )
     return (
-        f"95 % CI: percentile bootstrap ({RESAMPLES} resamples of each task's test examples, "
-        f"jointly over models and methods); it covers test sampling only, {beyond}."
+        "95 % CI: Student's t with the variances over seeds and over test examples, each counted "
+        "jointly over what shares them; for these models and tasks. Context rows have one seed and "
+        "a bootstrap interval for test sampling only."
     )
+
+
+def tests_note() -> str:
+    """What a difference's p-value is."""
+    return (
+        "p: two-sided, corrected by Holm for the differences of one comparison at one level "
+        "(overall, per model, per task, per cell); * below 0.05. The CSV has p-values of all "
+        "differences, and of each seed's cells by McNemar's exact test (a permutation test for "
+        "correlations)."
+    )
+
+
+def paper_note(analysis: Analysis, overall: Mapping[str, Estimate | None]) -> str:
+    """The paper's gains beside this run's, by the method compared with; only on its own ground."""
+    if not analysis.run.grid.paper:
+        return ""
+    parts = []
+    for other, estimate in overall.items():
+        verdict = "this run has no interval for it"
+        if estimate and estimate.interval:
+            low, high = 100 * estimate.interval.low, 100 * estimate.interval.high
+            inside = "contains" if low <= GAINS[other] <= high else "does not contain"
+            verdict = f"this run's interval {inside} it"
+        parts.append(f"+{GAINS[other]} points over {analysis.run.grid.name(other)} ({verdict})")
+    unknown = " (which of the two SFT variants is not known)" if len(SFT & set(overall)) > 1 else ""
+    return f"The paper reports {', '.join(parts)}{unknown}."
 
 
 def run_notes(analysis: Analysis) -> tuple[str, ...]:

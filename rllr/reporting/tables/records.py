@@ -41,8 +41,7 @@ def _cell_record(analysis: Analysis, identity: dict[str, str], key: CellKey) -> 
         **identity,
         "seed": key.seed,
         "points": to_points(cell.value),
-        "ci_low_points": to_points(cell.ci_low),
-        "ci_high_points": to_points(cell.ci_high),
+        **_interval(analysis, key),
         "cells": 1,
         "n": cell.n,
         "unparsed": cell.unparsed,
@@ -52,3 +51,11 @@ def _cell_record(analysis: Analysis, identity: dict[str, str], key: CellKey) -> 
         **{f"{name}_points": to_points(value) for name, value in sorted(numbers.items())},
         "flags": ";".join(dict.fromkeys(flag.code for flag in analysis.flags[key])),
     }
+
+
+def _interval(analysis: Analysis, key: CellKey) -> dict[str, Any]:
+    """That of the cell's predictions; where they are missing, the one in its metrics file."""
+    estimate, cell = analysis.estimate([{key.seed: {key: 1.0}}], seeds=1), analysis.run.cells[key]
+    found = estimate.interval if estimate else None
+    low, high = (found.low, found.high) if found else (cell.ci_low, cell.ci_high)
+    return {"ci_low_points": to_points(low), "ci_high_points": to_points(high)}

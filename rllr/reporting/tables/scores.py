@@ -28,15 +28,13 @@ ALL_MODELS = "All models"
 def headline_table(analysis: Analysis) -> Table:
     """The three methods of the paper's comparison, as far as the run has them."""
     methods = [entry.key for entry in analysis.run.grid.methods if entry.key in HEADLINE]
-    return _score_table(analysis, "headline", "SFT, RLHF and RLLR", methods, [], baseline=False)
+    return _score_table(analysis, "headline", "SFT, RLHF and RLLR", methods)
 
 
 def main_table(analysis: Analysis) -> Table:
-    """All methods of the run, with the majority class and zero-shot as context rows."""
-    grid = analysis.run.grid
-    methods = [entry.key for entry in grid.methods]
-    context = [entry.key for entry in grid.model_context]
-    return _score_table(analysis, "main", "All methods", methods, context, baseline=True)
+    """All methods of the run."""
+    methods = [entry.key for entry in analysis.run.grid.methods]
+    return _score_table(analysis, "main", "All methods", methods)
 
 
 def score_estimates(
@@ -75,18 +73,12 @@ def model_blocks(grid: Grid) -> list[tuple[str, tuple[str, ...]]]:
     return [*blocks, everything] if len(blocks) > 1 else blocks
 
 
-def _score_table(
-    analysis: Analysis,
-    name: str,
-    title: str,
-    methods: Sequence[str],
-    context: Sequence[str],
-    *,
-    baseline: bool,
-) -> Table:
+def _score_table(analysis: Analysis, name: str, title: str, methods: Sequence[str]) -> Table:
+    """The methods' rows per model, with the majority class and zero-shot as context."""
     footnotes, grid = Footnotes(), analysis.run.grid
+    context = [entry.key for entry in grid.model_context]
     groups = []
-    if baseline and any(key.method == MAJORITY for key in analysis.run.cells):
+    if any(key.method == MAJORITY for key in analysis.run.cells):
         groups.append(_group(analysis, "Baseline", (BASELINE_MODEL,), [], [MAJORITY], footnotes))
     groups += [
         _group(analysis, *block, methods, context, footnotes) for block in model_blocks(grid)

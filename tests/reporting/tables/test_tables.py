@@ -11,10 +11,10 @@ from scipy import stats
 from synthetic_run import SyntheticRun, class_row, score_row, sft_summary
 
 from rllr.errors import RllrError
+from rllr.reporting.names import TABLE_FORMATS, TABLES
 from rllr.reporting.results.collect import load_run
 from rllr.reporting.tables.build import build_tables, write_tables
 from rllr.reporting.tables.cells import MINUS
-from rllr.reporting.tables.render import FORMATS
 from rllr.reporting.tables.table import MISSING, Table, TableCell
 
 
@@ -59,6 +59,7 @@ def test_headline_values_by_hand(small_run: SyntheticRun) -> None:
     assert found["Llama", "RLLR"][:3] == ["80.0", shown, average]
     assert found["All models", "RLLR"][:3] == ["80.0", shown, average]
     assert [label for label in found if label[0] == "Llama"] == [
+        ("Llama", "Zero-shot"),
         ("Llama", "SFT"),
         ("Llama", "RLHF"),
         ("Llama", "RLLR"),
@@ -99,15 +100,18 @@ def test_averages_that_cover_other_cells_are_not_ranked(small_run: SyntheticRun)
     assert found["BLOOM", "RLLR"] == "best"
 
 
-def test_context_rows_are_in_main_only_and_never_ranked(small_run: SyntheticRun) -> None:
+@pytest.mark.parametrize("name", ["headline", "main"])
+def test_context_rows_are_shown_and_never_ranked(name: str, small_run: SyntheticRun) -> None:
     small_run.accuracy("llama", "zero_shot", 10)
     small_run.cell("_baseline", "sst2", "majority", [class_row(i, i % 2 == 0) for i in range(10)])
-    found = tables(small_run)
-    assert lines(found["main"])["Baseline", "Majority class"][:3] == ["50.0", "--", "50.0 (1/2)"]
-    assert lines(found["main"])["Llama", "Zero-shot"][0] == "100.0"
-    assert standing(found["main"], 2)["Llama", "Zero-shot"] == ""
-    assert standing(found["main"], 2)["Llama", "RLLR"] == "best"
-    assert {label[1] for label in lines(found["headline"])} == {"SFT", "RLHF", "RLLR"}
+    found = tables(small_run)[name]
+    assert lines(found)["Baseline", "Majority class"][:3] == ["50.0", "--", "50.0 (1/2)"]
+    assert lines(found)["Llama", "Zero-shot"][0] == "100.0"
+    assert standing(found, 2)["Llama", "Zero-shot"] == ""
+    assert standing(found, 2)["Llama", "RLLR"] == "best"
+    methods = {"Majority class", "Zero-shot", "SFT", "RLHF", "RLLR"}
+    main = methods | {"SFT (label only)"}
+    assert {label[1] for label in lines(found)} == (main if name == "main" else methods)
 
 
 def test_further_test_sets_are_shown_and_not_averaged(small_run: SyntheticRun) -> None:
@@ -177,7 +181,7 @@ def test_delta_interval_is_the_paired_bootstrap_of_the_mean_over_models(
     expected = stats.bootstrap(
         (per_example / 2,), np.mean, method="percentile", n_resamples=9999, rng=random
     ).confidence_interval
-    text = lines(tables(run)["delta"])["RLLR - SFT", "All models"][-1]
+    text = lines(tables(run)["delta"])["RLLR - SFT", "All models"][-2]
     low, high = (float(part) for part in text.strip("[]").split(", "))
     assert (low, high) == pytest.approx((100 * expected.low, 100 * expected.high), abs=0.8)
 
@@ -185,8 +189,8 @@ def test_delta_interval_is_the_paired_bootstrap_of_the_mean_over_models(
 def test_no_interval_without_predictions(small_run: SyntheticRun) -> None:
     (small_run.folder / "cells/llama/sst2/sft/seed0/predictions.jsonl").unlink()
     found = lines(tables(small_run)["delta"])
-    assert found["RLLR - SFT", "Llama"][-1] == "--"
-    assert found["RLLR - RLHF", "Llama"][-1] != "--"
+    assert found["RLLR - SFT", "Llama"][-2:] == ["--", "--"]
+    assert "--" not in found["RLLR - RLHF", "Llama"][-2:]
 
 
 def test_paper_numbers_only_in_the_papers_experiment(small_run: SyntheticRun) -> None:
@@ -243,8 +247,7 @@ def test_run_of_unknown_methods_and_no_trained_stage(run: SyntheticRun) -> None:
 def test_write_tables_from_one_cell(run: SyntheticRun, tmp_path: Path) -> None:
     run.accuracy("llama", "sft", 7)
     paths = write_tables(run.folder, tmp_path / "tables")
-    names = ("headline", "main", "delta", "reward_models")
-    assert {path.name for path in paths} == {f"{n}.{s}" for n in names for s in FORMATS}
+    assert {path.name for path in paths} == {f"{n}.{s}" for n in TABLES for s in TABLE_FORMATS}
     assert all(path.read_text() for path in paths if path.suffix != ".csv")
 
 
@@ -269,13 +272,23 @@ def test_csv_holds_every_number(small_run: SyntheticRun, tmp_path: Path) -> None
     found = {(row["model"], row["method"], row["task"]): row for row in rows}
     cell = found["llama", "rllr", "sst2"]
     assert cell["points"] == "80.0"
-    assert (cell["ci_low_points"], cell["ci_high_points"]) == ("55.0", "95.0")
+    assert (cell["ci_low_points"], cell["ci_high_points"]) == ("50.0", "100.0")
     assert (cell["seed"], cell["n"], cell["prompts_cut"]) == ("0", "10", "3")
     assert cell["macro_f1_points"] == "50.0"
     missing = found["llama", "rllr", "stsb"]
     assert (missing["points"], missing["cells"]) == ("", "0")
     delta = list(csv.DictReader((tmp_path / "delta.csv").open()))
     assert {row["minus"] for row in delta} == {"sft", "sft_label", "rlhf"}
+
+
+def test_a_cell_without_predictions_keeps_the_interval_of_its_metrics_file(
+    small_run: SyntheticRun,
+) -> None:
+    small_run.accuracy("llama", "rllr", 8, ci_low=0.55, ci_high=0.95)
+    (small_run.folder / "cells/llama/sst2/rllr/seed0/predictions.jsonl").unlink()
+    rows = tables(small_run)["main"].records()
+    cell = next(row for row in rows if (row["model"], row["method"]) == ("llama", "rllr"))
+    assert (cell["ci_low_points"], cell["ci_high_points"]) == (55.0, 95.0)
 
 
 def test_same_input_same_bytes(small_run: SyntheticRun, tmp_path: Path) -> None:
