@@ -30,6 +30,7 @@ rule all:
         every_model(),
         every_trained_stage(),
         every_cell(),
+        every_comparison(),
         every_table(),
         every_figure(),
         LAYOUT.report,

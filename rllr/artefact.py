@@ -43,6 +43,7 @@ def artefact(
         **_environment(),
         "wall_seconds": round(time.monotonic() - started, 2),
         "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        **_gpus(notes.get("processes", 1)),
         **notes,
     }
     write_json(path, record)
@@ -107,6 +108,16 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def _gpus(processes: int) -> dict[str, int]:
+    """How many GPUs the stage's processes had, one each, and the most memory this one took (MiB).
+
+    A GPU that the host has and the stage did not put anything on counts as none.
+    """
+    torch = sys.modules.get("torch")
+    reserved = torch.cuda.max_memory_reserved() if torch and torch.cuda.is_available() else 0
+    return {"gpus": processes, "peak_gpu_mib": reserved >> 20} if reserved else {"gpus": 0}
 
 
 def _device() -> str:

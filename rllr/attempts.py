@@ -11,6 +11,7 @@ Nothing here imports torch: the host that submits jobs reads the records too.
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import ctypes
 import os
@@ -54,11 +55,15 @@ IDLE_ATTEMPTS = 2
 IDLE_OUT_OF_MEMORY = 4
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass
 class Attempt:
-    """One try. `found` and `left`: the newest checkpoint at its start and end (0: none)."""
+    """One try. `found` and `left`: the newest checkpoint at its start and end (0: none).
+
+    `seconds` is how long it took, once it has ended.
+    """
 
     invocation: str
     job: str
@@ -68,11 +73,17 @@ class Attempt:
     found: int
     left: int = 0
     end: str | None = None
+    seconds: float = 0.0
 
     @property
     def advanced(self) -> bool:
         """Whether it left a later checkpoint than it had found."""
         return self.left > self.found
+
+    @property
+    def began(self) -> float:
+        """When it started, in seconds since the epoch."""
+        return calendar.timegm(time.strptime(self.started, TIME_FORMAT))
 
 
 def newest_checkpoint(folder: Path) -> int:
@@ -93,6 +104,8 @@ def read_attempts(folder: Path) -> list[Attempt]:
     attempts = [Attempt(**row) for row in rows]
     if attempts and attempts[-1].end is None:
         attempts[-1].end, attempts[-1].left = KILLED, newest_checkpoint(folder)
+        touched = (folder / CHECKPOINTS / RECORD).stat().st_mtime
+        attempts[-1].seconds = max(0.0, touched - attempts[-1].began)
     return attempts
 
 
@@ -100,6 +113,17 @@ def write_attempts(folder: Path, attempts: list[Attempt]) -> None:
     """Replace the record."""
     rows = [asdict(attempt) for attempt in attempts]
     write_json(folder / CHECKPOINTS / RECORD, {"attempts": rows})
+
+
+def time_spent(folder: Path) -> dict[str, Any]:
+    """What a stage's manifest says of its attempts, called in the last one: their number, and the
+    wall time of all of them (s), start-up included; nothing where no attempts are recorded.
+    """
+    attempts = read_attempts(folder)
+    if not attempts:
+        return {}
+    seconds = sum(attempt.seconds for attempt in attempts[:-1]) + time.time() - attempts[-1].began
+    return {"attempts": len(attempts), "total_seconds": round(seconds, 2)}
 
 
 def too_little_memory(folder: Path) -> int:
@@ -177,6 +201,7 @@ def _attempt(folder: Path, stage: Callable[[], int], heartbeat: Path) -> int:
     status = _run_child(folder, stage, attempt, heartbeat)
     if status:
         attempt.left = newest_checkpoint(folder)
+        attempt.seconds = time.time() - attempt.began
         write_attempts(folder, attempts)
         _announce(folder, attempt)
     return status
@@ -198,7 +223,7 @@ def _begin(folder: Path) -> list[Attempt]:
         invocation=os.environ.get(INVOCATION, ""),
         job=job_name(),
         host=socket.gethostname(),
-        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        started=time.strftime(TIME_FORMAT, time.gmtime()),
         memory_mb=int(memory) if memory else None,
         found=newest_checkpoint(folder),
     )
@@ -250,12 +275,16 @@ def _status_of(stage: Callable[[], int]) -> int:
 
 
 def _wait(child: int, heartbeat: Path) -> int:
-    """Wait for the child, touching the heartbeat meanwhile; returns its wait status."""
+    """Wait for the child, touching the heartbeat meanwhile; returns its wait status.
+
+    The record is touched too: of an attempt that vanishes, its time says how long it took.
+    """
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             return status
         beat(heartbeat)
+        beat(heartbeat.parent / RECORD)
         signal.sigtimedwait({signal.SIGCHLD}, BEAT_SECONDS)
 
 

@@ -102,6 +102,10 @@ def build_parser() -> argparse.ArgumentParser:
         stage = _stage_parser(commands, name, text)
         _add_job(stage, what)
         stage.set_defaults(run=_run_model_stage, stage_name=name)
+    text = "compare the methods' rationales on test examples under the judge"
+    judge_test = _stage_parser(commands, "judge-test", text)
+    _add_place(judge_test)
+    judge_test.set_defaults(run=_run_judge_test)
     _add_tools(commands)
     return parser
 
@@ -115,8 +119,12 @@ def _stage_parser(
 
 
 def _add_job(stage: argparse.ArgumentParser, what: str) -> None:
-    stage.add_argument("--model", required=True)
     stage.add_argument("--stage", required=True, help=f"the {what}")
+    _add_place(stage)
+
+
+def _add_place(stage: argparse.ArgumentParser) -> None:
+    stage.add_argument("--model", required=True)
     stage.add_argument("--unit", required=True, help="`mixture`, or the task trained on")
     stage.add_argument("--seed", type=int, required=True)
 
@@ -201,15 +209,27 @@ def _run_model_stage(options: argparse.Namespace) -> int:
     return _supervised(folder, run, stages.settings_of(job, options.stage_name, options.stage))
 
 
+def _run_judge_test(options: argparse.Namespace) -> None:
+    from rllr import stages
+
+    stages.judge_test(_place(options))
+
+
 def _job(options: argparse.Namespace) -> Job:
     """The job that a command names; every part of it is part of the run."""
+    job = _place(options)
+    _check_name("stage", options.stage, _trainable(job.project, options.stage_name))
+    return job
+
+
+def _place(options: argparse.Namespace) -> Job:
+    """A model, unit and seed of the run."""
     from rllr.config.schema import MIXTURE
     from rllr.job import Job
 
     project = _project(options)
     _check_name("model", options.model, project.models)
     _check_name("unit", options.unit, [MIXTURE, *project.tasks])
-    _check_name("stage", options.stage, _trainable(project, options.stage_name))
     return Job(project, options.model, options.unit, options.seed)
 
 
@@ -241,10 +261,12 @@ def _write_grid(options: argparse.Namespace) -> None:
         from rllr.artefact import commit
         from rllr.expected import expected_settings
         from rllr.files import read_json, write_json
+        from rllr.layout import Layout
 
         path, project = options.folder / "grid.json", _project(options)
-        facts = {"commit": commit(), "expected_settings": expected_settings(project)}
-        grid = {**slices.grid(project), **facts}
+        facts = {"commit": commit(), "bases": Layout(project).bases()}
+        expected = {"expected_settings": expected_settings(project)}
+        grid = {**slices.grid(project), **facts, **expected}
         if not path.exists() or read_json(path) != grid:
             write_json(path, grid)
 

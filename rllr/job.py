@@ -82,6 +82,11 @@ class Job:
         """Folder of judged pairs of responses sampled from `start`."""
         return self.layout.rationale_pairs(self.model, start, self.unit, self.seed)
 
+    @property
+    def judged(self) -> Path:
+        """Folder of comparisons of methods' test responses."""
+        return self.layout.judged(self.model, self.unit, self.seed)
+
     def pair_folders(self, start: str) -> dict[str, list[Path]]:
         """Folders of both kinds of pairs, for reward models that start from `start`."""
         label = [self.layout.label_pairs(task) for task in self.project.unit_tasks(self.unit)]

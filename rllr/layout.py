@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,8 @@ SENTENCEPIECE = "tokenizer.model"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 SAMPLES = "samples.jsonl"
+SAMPLE_REWARDS = "sample_rewards.jsonl"
+COMPARISONS = "comparisons.jsonl"
 PREDICTIONS = "predictions.jsonl"
 PREDICTIONS_MANIFEST = "predictions.manifest.json"
 METRICS = "metrics.json"
@@ -58,11 +61,20 @@ class Layout:
         """Pairs that the judge ranked."""
         return self.run / "pairs" / "rationale_sensitive" / model / start / unit / f"seed{seed}"
 
+    def judged(self, model: str, unit: str, seed: int | str) -> Path:
+        """Comparisons of methods' test responses under the judge."""
+        return self.run / "judged" / model / unit / f"seed{seed}"
+
     def base(self, model: str) -> Path:
         """A base model, shared by runs that agree on everything it depends on."""
         return (
             Path(self.project.config.models_dir) / f"{model}@{base_revision(self.project, model)}"
         )
+
+    def bases(self) -> dict[str, str]:
+        """Folders of the run's base models as seen from the run's own."""
+        models = self.project.config.models
+        return {model: os.path.relpath(self.base(model), self.run) for model in models}
 
     def dataset(self, repo: str, revision: str | None) -> Path:
         """A data set from the hub at a commit, shared by runs as base models are."""

@@ -19,7 +19,7 @@ from rllr.plan_jobs import LIGHT, Planned, jobs
 # The order in which a model's stages are shown.
 RULES = (
     *("fetch_model", "base_model", "sft", "sample", "judge", "reward_model", "policy"),
-    *("predict", "score", "predict_untrained", "score_untrained"),
+    *("predict", "score", "predict_untrained", "score_untrained", "judge_test"),
     *("data", "rationales", "label_pairs", "baseline", "tables", "figures", "report"),
 )
 NO_MODEL = "no model"

@@ -1,6 +1,7 @@
 """What a plan says of paid answers: requests and tokens of teacher and judge, at least.
 
-Refused answers and ties are asked about again; how many there will be, nobody knows.
+Refused answers and ties are asked about again; how many there will be, nobody knows. Of test
+responses those of the same text are not compared, so that there the number is the most.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ def asked(project: Project) -> list[str]:
     if project.config.teacher.asks:
         found.append(_line("teacher", project.config.teacher, teacher_requests(project)))
     if project.config.judge.asks:
-        found.append(_line("judge", project.config.judge, judge_requests(project)))
+        further = comparison_requests(project)
+        found.append(_line("judge", project.config.judge, judge_requests(project), further))
     return found
 
 
@@ -35,14 +37,21 @@ def judge_requests(project: Project) -> int:
     return round(comparisons * (1 + project.config.judge.both_ways))
 
 
-def _line(who: str, model: TeacherConfig | JudgeConfig, requests: int) -> str:
-    responses = 2 if isinstance(model, JudgeConfig) else 0
+def comparison_requests(project: Project) -> int:
+    """At most: two for each comparison of test responses, one for each order."""
+    units = [job.unit for job in jobs(project) if job.rule == "judge_test"]
+    return 2 * sum(Sizes(project).test_comparisons(unit) for unit in units)
+
+
+def _line(who: str, model: TeacherConfig | JudgeConfig, least: int, further: int = 0) -> str:
+    responses, requests = 2 if isinstance(model, JudgeConfig) else 0, least + further
     read = requests * (PROMPT + responses * RESPONSE["rationale"])
     written = requests * min(model.max_new_tokens, RESPONSE["rationale"])
     cost = (read * model.price_in + written * model.price_out) / 1e6
     priced = f", cost {cost:.2f}" if cost else ""
     tokens = f"{read / 1e6:.1f} million tokens read, {written / 1e6:.1f} million written"
-    asked = f"{who} ({model.backend}, {model.model}): at least {requests} requests, "
+    asked = f"{who} ({model.backend}, {model.model}): at least {least} requests, "
+    asked += f"and at most {further} to compare test responses, " if further else ""
     asked += tokens + priced
     if model.max_requests is not None and requests > model.max_requests:
         asked += f"; it would stop at {who}.max_requests ({model.max_requests})"

@@ -13,6 +13,7 @@ from rllr.config.load import Project
 from rllr.config.schema import HubSource
 from rllr.job import Job, gold_pairs
 from rllr.layout import base_revision
+from rllr.teacher.compared import method_pairs
 
 ONCE = ("tables", "figures", "report")
 # Rules whose jobs take seconds and no GPU.
@@ -24,6 +25,7 @@ LIGHT = (
     "judge",
     "score",
     "score_untrained",
+    "judge_test",
     *ONCE,
 )
 
@@ -56,6 +58,7 @@ class Jobs:
                     self._cells(model, method, seed)
             for method in config.context_methods:
                 self._cells(model, method, config.seeds[0])
+            self._comparisons(model)
         for rule in ONCE:
             self._add(rule)
 
@@ -83,6 +86,11 @@ class Jobs:
             for rule in ("predict", "score"):
                 self._add(rule, method, model, unit, seed)
             self._trained(model, method, unit, seed)
+
+    def _comparisons(self, model: str) -> None:
+        for unit in self.project.units if method_pairs(self.project) else []:
+            for seed in self.project.config.seeds:
+                self._add("judge_test", "", model, unit, seed)
 
     def _trained(self, model: str, stage: str, unit: str, seed: int) -> None:
         method = self.project.methods.get(stage)

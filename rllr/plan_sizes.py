@@ -9,6 +9,7 @@ from rllr.config.schema import ModelConfig, ScoreLabels, Shape, TinySource
 from rllr.errors import RllrError
 from rllr.plan_assumptions import PROMPT, RESPONSE, TEST_SPLITS
 from rllr.tasks.labels import wrong_labels
+from rllr.teacher.compared import compared_tasks, method_pairs
 
 
 def shape_of(name: str, model: ModelConfig) -> Shape:
@@ -146,11 +147,22 @@ class Sizes:
         prompts += self._prompts("validation", pairs.heldout_prompts, tasks)
         return prompts * pairs.pairs_per_prompt
 
+    def test_comparisons(self, unit: str) -> int:
+        """Pairs of test responses that a judge compares, of one model and seed."""
+        drawn, tasks = self.project.config.judge.test_prompts, compared_tasks(self.project, unit)
+        return self._prompts("test", drawn, tasks) * len(method_pairs(self.project))
+
     def sampled(self, start: str, unit: str) -> Rows:
         """Responses for the judge."""
         pairs, tasks = self.project.config.pairs, self.project.unit_tasks(unit)
-        prompts = self._prompts("rm", pairs.prompts, tasks)
-        prompts += self._prompts("validation", pairs.heldout_prompts, tasks)
+        train = self._prompts("rm", pairs.prompts, tasks) * pairs.samples_per_prompt
+        held = self.held_out_samples(start, unit)
+        return Rows(train + held.count, held.prompt, held.response)
+
+    def held_out_samples(self, start: str, unit: str) -> Rows:
+        """Those among them that every reward model scores."""
+        pairs, tasks = self.project.config.pairs, self.project.unit_tasks(unit)
+        prompts = self._prompts("validation", pairs.heldout_prompts, tasks)
         return Rows(prompts * pairs.samples_per_prompt, self.prompt, self.response(start))
 
     def _prompts(self, split: str, limit: int | None, tasks: list[str]) -> int:

@@ -14,8 +14,8 @@ N parameters, T tokens, L layers, H hidden size, C mean context (half a row):
     decoding      steps x max(1 ms x L, (weights + cache) / memory rate)
 
 Input embeddings, which are looked up, are counted in N: up to 7 % of a 7B model with a vocabulary
-of 125,000 words. Held-out losses, rewards and pairs are counted; the gain of more GPUs is taken as
-whole.
+of 125,000 words. Held-out losses, rewards, pairs and samples are counted; the gain of more
+GPUs is taken as whole.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ class Time:
         passes = 2 + settings.gradient_checkpointing
         held = 2 * self.sizes.split("validation", self.project.unit_tasks(job.unit))
         measured = 2 * held / rows.count  # both kinds of pairs
-        return self._compute((passes * settings.epochs + measured) * self.passing(rows))
+        trained = (passes * settings.epochs + measured) * self.passing(rows)
+        return self._compute(trained + self.passing(self.sizes.held_out_samples(start, job.unit)))
 
     def _policy(self, job: Planned) -> float:
         settings = self.project.rl(self.name, job.name)

@@ -15,6 +15,7 @@ from rllr.config.schema import ScoreLabels
 from rllr.files import digest
 from rllr.layout import base_slice, data_slice, related_tasks, teacher_slice
 from rllr.paper import is_papers
+from rllr.teacher.compared import compared_tasks, method_pairs
 
 Slice = dict[str, Any]
 TEXT = {"instruction", "input", "labels"}
@@ -75,14 +76,28 @@ def sample(project: Project, model: str, unit: str) -> Slice:
 
 def judge(project: Project, unit: str) -> Slice:
     """Judging of sampled responses."""
+    return {
+        **_judge(project, project.unit_tasks(unit)),
+        "pairs_per_prompt": project.config.pairs.pairs_per_prompt,
+    }
+
+
+def judge_test(project: Project, unit: str) -> Slice:
+    """Comparison of methods' test responses."""
     judge = project.config.judge
-    shown = _shown(judge)
-    tasks = {task: _task(project, task, shown) for task in project.unit_tasks(unit)}
+    found = _judge(project, compared_tasks(project, unit))
+    found["judge"].pop("both_ways", None)  # every comparison is made in both orders here
+    drawn = {"test_prompts": judge.test_prompts, "seed": judge.seed}
+    return {**found, **drawn, "comparisons": method_pairs(project)}
+
+
+def _judge(project: Project, tasks: Iterable[str]) -> Slice:
+    """Who judges, and what of the tasks is seen."""
+    judge = project.config.judge
     return {
         "judge": judge.seen() if judge.asks else {"backend": judge.backend},
         "prompt": project.prompts.get(judge.prompt) if judge.asks else None,
-        "pairs_per_prompt": project.config.pairs.pairs_per_prompt,
-        "tasks": tasks,
+        "tasks": {task: _task(project, task, _shown(judge)) for task in tasks},
     }
 
 
@@ -139,6 +154,8 @@ def grid(project: Project) -> Slice:
     named["context_tasks"] = [
         {"key": key, "name": project.tasks[key].name} for key in config.context_tasks
     ]
+    for row in named["models"]:
+        row.update(project.models[row["key"]].model_dump(include={"family", "size"}))
     for row in [*named["tasks"], *named["context_tasks"]]:
         task = project.tasks[row["key"]]
         row["metric"] = task.metric
@@ -152,6 +169,7 @@ def grid(project: Project) -> Slice:
     generated = any(project.data(task).source == "generated" for task in project.data_tasks)
     origins = {"teacher": _who(config.teacher), "judge": _who(config.judge)}
     facts |= {"generated": generated, "paper": is_papers(project)}
+    facts["comparisons"] = method_pairs(project)
     return {**facts, **named, **methods, "origins": {"data": _sources(project), **origins}}
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rllr import interruption, slices
 from rllr.artefact import artefact, training_code
+from rllr.attempts import time_spent
 from rllr.config.load import Project
 from rllr.config.schema import LABEL_SENSITIVE, RATIONALE_SENSITIVE
 from rllr.files import digest, sha256
@@ -121,7 +122,7 @@ def sft(job: Job, method: str) -> None:
         return train_sft(job, method, identity, world)
 
     settings = slices.sft(job.project, job.model, method, job.unit)
-    _train(job, "sft", method, settings, folders, train)
+    _train(job, "sft", method, settings, map(_manifest, folders), train)
 
 
 def sample(job: Job, start: str) -> None:
@@ -131,10 +132,10 @@ def sample(job: Job, start: str) -> None:
 
     settings = slices.sample(job.project, job.model, job.unit)
     inputs = [_manifest(job.trained(start))]
-    with artefact(
-        job.samples(start) / MANIFEST, "sample", settings, seed=job.seed, inputs=inputs
-    ) as notes:
+    folder = job.samples(start)
+    with artefact(folder / MANIFEST, "sample", settings, seed=job.seed, inputs=inputs) as notes:
         notes.update(sample_responses(job, start))
+        notes.update(time_spent(folder))
 
 
 def judge(job: Job, start: str) -> None:
@@ -157,7 +158,7 @@ def judge(job: Job, start: str) -> None:
 
 
 def reward(job: Job, name: str) -> None:
-    """Train one reward model; a killed run goes on where it was."""
+    """Train one reward model and score sampled responses; a killed run goes on where it was."""
     start = job.project.config.reward_models[name].start
     pairs = [folder for group in job.pair_folders(start).values() for folder in group]
 
@@ -167,7 +168,8 @@ def reward(job: Job, name: str) -> None:
         return train_reward(job, name, identity, world)
 
     settings = slices.reward(job.project, job.model, name, job.unit)
-    _train(job, "reward", name, settings, [job.trained(start), *pairs], train)
+    inputs = [*map(_manifest, [job.trained(start), *pairs]), job.samples(start) / SAMPLES]
+    _train(job, "reward", name, settings, inputs, train)
 
 
 def policy(job: Job, method: str) -> None:
@@ -182,13 +184,13 @@ def policy(job: Job, method: str) -> None:
 
     settings = slices.policy(job.project, job.model, method, job.unit)
     folders = [*stages, *job.data.values(), *gold_pairs(job, method)]
-    _train(job, "policy", method, settings, folders, train)
+    _train(job, "policy", method, settings, map(_manifest, folders), train)
 
 
 def _train(
-    job: Job, stage: str, name: str, settings: Any, folders: Iterable[Path], train: Train
+    job: Job, stage: str, name: str, settings: Any, files: Iterable[Path], train: Train
 ) -> None:
-    """Train into the folder of `name` from artefacts in `folders`, in the model's processes.
+    """Train into the folder of `name` from other stages' `files`, in the model's processes.
 
     The first process writes; checkpoints stay until the stage is done. Raises
     InterruptedStageError where it was asked to stop, as RllrError without a manifest.
@@ -203,7 +205,7 @@ def _train(
     from rllr.training.world import join_world
 
     world = join_world(job.config.gpus)
-    inputs = [_manifest(folder) for folder in folders]
+    inputs = list(files)
     hashes = [sha256(path) for path in inputs]
     identity = digest([settings, job.seed, hashes, training_code(), world.size])
     if world.rank:
@@ -213,6 +215,7 @@ def _train(
     clear_weights(folder)
     with artefact(folder / MANIFEST, stage, settings, seed=job.seed, inputs=inputs) as notes:
         notes.update(train(identity, world))
+        notes.update(time_spent(folder))
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
@@ -228,6 +231,29 @@ def score(job: Job, method: str) -> None:
     from rllr.evaluation.score import score as run
 
     run(job, method)
+
+
+def judge_test(job: Job) -> None:
+    """Compare the methods' rationales on test examples."""
+    from rllr.teacher.choose import make_judges
+    from rllr.teacher.compared import (
+        compared_files,
+        compared_tasks,
+        require_pairs,
+        write_comparisons,
+    )
+
+    require_pairs(job.project)
+    settings = slices.judge_test(job.project, job.unit)
+    inputs = compared_files(job)
+    tasks = compared_tasks(job.project, job.unit)
+    judges = make_judges(job.project, {task: job.layout.data(task) for task in tasks})
+    folder = job.judged
+    with (
+        sole_writer(folder),
+        artefact(folder / MANIFEST, "judge_test", settings, seed=job.seed, inputs=inputs) as notes,
+    ):
+        notes.update(write_comparisons(job, judges, folder))
 
 
 def attempts_folder(job: Job, kind: str, name: str) -> Path | None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,6 +41,23 @@ def test_a_manifest_records_what_made_the_artefact(tmp_path: Path) -> None:
     facts = {"commit", "python", "packages", "image", "device", "wall_seconds", "peak_rss_mib"}
     assert facts <= record.keys()
     assert "pydantic" in record["packages"]
+
+
+def test_gpus_count_where_the_stage_put_something_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stands in for a library that sees a GPU: the host may have one and the stage not use it."""
+    for reserved, found in ((3 << 30, (4, 3072)), (0, (0, None))):
+        cuda = SimpleNamespace(
+            is_available=lambda: True,
+            max_memory_reserved=lambda reserved=reserved: reserved,
+            get_device_name=lambda: "a GPU",
+        )
+        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+        with artefact(tmp_path / "m.json", "sft", {}, seed=0) as notes:
+            notes["processes"] = 4
+        record = read_json(tmp_path / "m.json")
+        assert (record["gpus"], record.get("peak_gpu_mib")) == found
 
 
 def test_the_code_hash_is_stable_and_names_only_this_package() -> None:

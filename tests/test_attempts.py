@@ -7,13 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from ast import literal_eval
 from pathlib import Path
 from typing import IO
 
 import pytest
 
 from rllr import attempts
-from rllr.attempts import Attempt, hopeless, read_attempts, too_little_memory, write_attempts
+from rllr.attempts import (
+    Attempt,
+    hopeless,
+    read_attempts,
+    time_spent,
+    too_little_memory,
+    write_attempts,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 PRELUDE = """
@@ -112,6 +120,18 @@ def test_an_attempt_that_vanished_counts_as_killed(tmp_path: Path) -> None:
     process.wait()
     (attempt,) = read_attempts(tmp_path)
     assert (attempt.end, attempt.advanced) == ("killed", True)
+    assert 0 <= attempt.seconds < time.time() - attempt.began + 1
+
+
+def test_a_manifest_counts_the_time_of_killed_attempts(tmp_path: Path) -> None:
+    assert time_spent(tmp_path) == {}
+    finish(start(tmp_path, "time.sleep(1.2)\nreturn 1"))
+    (first,) = read_attempts(tmp_path)
+    assert 1.2 <= first.seconds < 30
+    noted = "from rllr.attempts import time_spent\nprint('spent', time_spent(folder), flush=True)"
+    _, text = finish(start(tmp_path, f"time.sleep(1.2)\n{noted}\nreturn 0"))
+    spent = literal_eval(text.partition("spent ")[2].splitlines()[0])
+    assert spent["attempts"] == 2 and 2.4 <= spent["total_seconds"] < 60
 
 
 def test_two_ends_without_a_new_checkpoint_give_up(tmp_path: Path) -> None:

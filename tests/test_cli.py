@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -15,10 +16,12 @@ from tiny_project import LLAMA, TinyRun, files_of, local_rows, make_run, write_l
 
 from rllr.cli import main
 from rllr.config.load import CONFIG_DIR, read_yaml
-from rllr.layout import METRICS, PREDICTIONS_MANIFEST
+from rllr.layout import MANIFEST, METRICS, PREDICTIONS_MANIFEST
+from rllr.teacher.compared import method_pairs
 
 HEAVY = {"torch", "transformers", "trl", "peft", "accelerate", "datasets", "pandas", "matplotlib"}
 ROOT = CONFIG_DIR.parent
+PLACE = ["--unit", "mixture", "--seed", "0"]
 
 
 def rllr(*words: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -139,6 +142,7 @@ def test_bad_local_data(run: TinyRun, tmp_path: Path, spoil: Any, wanted: tuple[
         (["policy", "--stage", "rlr"], "did you mean 'rllr'? (allowed: rlhf, rllr, rllr_mixed)"),
         (["reward", "--stage", "rllr"], "(allowed: rlhf_rm, rllr_rm)"),
         (["predict", "--stage", "rllr_rm"], "did you mean"),
+        (["judge-test", "--model", "gpt", *PLACE], "--model: 'gpt' is not part of this run"),
         (["sft", "--stage", "sft", "--unit", "mix"], "--unit: 'mix' is not part of this run"),
         (["sft", "--stage", "sft", "--model", "gpt"], "--model: 'gpt' is not part of this run"),
     ],
@@ -161,6 +165,7 @@ def test_a_name_that_the_run_does_not_have(
         ["label-pairs", "--task", "mr"],
         ["baseline", "--task", "mr"],
         ["judge", "--stage", "sft"],
+        ["judge-test", "--model", LLAMA, *PLACE],
         ["score", "--stage", "sft"],
         ["prune"],
     ],
@@ -283,18 +288,23 @@ def test_text_stages_import_no_library_of_models(run: TinyRun) -> None:
 def test_judging_scoring_and_pruning_need_no_torch(prepared: TinyRun, tmp_path: Path) -> None:
     run = prepared.copy(tmp_path / "copy")
     write_samples(run.job())
-    for task in run.project.tasks:
-        folder = run.layout.cell(LLAMA, task, "sft", 0)
+    unread = {"prediction": None, "parsed": False}
+    compared = {name for pair in method_pairs(run.project) for name in pair}
+    for task, method in itertools.product(run.project.tasks, compared):
+        folder = run.layout.cell(LLAMA, task, method, 0)
         rows = (run.layout.data(task) / "test.jsonl").read_text().splitlines()
         folder.mkdir(parents=True, exist_ok=True)
-        predicted = [{**json.loads(row), "prediction": None, "parsed": False} for row in rows]
+        predicted = [{**json.loads(row), "response": "", **unread} for row in rows]
         (folder / "predictions.jsonl").write_text("\n".join(map(json.dumps, predicted)))
         (folder / PREDICTIONS_MANIFEST).write_text('{"prompts_cut": 0, "responses_cut": 0}')
     config = ["--config", str(run.config)]
-    job = [*config, "--model", LLAMA, "--unit", "mixture", "--seed", "0", "--stage", "sft"]
+    place = [*config, "--model", LLAMA, "--unit", "mixture", "--seed", "0"]
+    job = [*place, "--stage", "sft"]
     baseline = ["baseline", *config, "--task", "mr"]
-    loaded = imported_by(["judge", *job], ["score", *job], baseline, ["prune", *config])
+    calls = (["judge", *job], ["score", *job], ["judge-test", *place], baseline)
+    loaded = imported_by(*calls, ["prune", *config])
     assert not loaded & HEAVY
+    assert (run.job().judged / MANIFEST).exists()
     assert (run.layout.cell(LLAMA, "mr", "sft", 0) / METRICS).exists()
 
 

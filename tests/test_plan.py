@@ -21,7 +21,7 @@ from rllr.config.schema import ModelConfig, TinySource
 from rllr.errors import RllrError
 from rllr.models.tiny import tiny_config
 from rllr.plan import describe, lines
-from rllr.plan_asking import asked, judge_requests, teacher_requests
+from rllr.plan_asking import asked, comparison_requests, judge_requests, teacher_requests
 from rllr.plan_assumptions import GB
 from rllr.plan_jobs import counts
 from rllr.plan_memory import Memory
@@ -215,7 +215,10 @@ def test_requests_of_teacher_and_judge_are_counted() -> None:
     assert judge_requests(asking) == round(8 * (600 + 100) * 2 * 1.1)
     text = describe(asking)
     assert "teacher (openai, m): at least 35200 requests" in text and "cost" in text
-    assert "judge (openai, m)" in text
+    # 100 test examples a task, six pairs of the four methods with rationales, in both orders.
+    assert comparison_requests(asking) == 8 * 100 * 6 * 2
+    assert "judge (openai, m): at least 12320 requests, and at most 9600 to compare" in text
+    assert counts(asking)["judge_test"] == 1
 
 
 def test_nobody_is_asked_by_default(paper: Project) -> None:

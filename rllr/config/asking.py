@@ -12,6 +12,7 @@ from rllr.config.strict import Positive, Rate, Strict
 UNSEEN = {
     *("key", "concurrency", "timeout", "retries", "max_requests", "max_tokens"),
     *("price_in", "price_out", "batch_size"),
+    "test_prompts",  # seen by one stage of the judge's alone, whose slice names it
 }
 
 
@@ -118,6 +119,11 @@ class JudgeConfig(LanguageModel):
     prompt: str = Field("judge", description="file prompts/NAME.txt")
     both_ways: float = Field(
         0.1, ge=0, le=1, description="share of comparisons asked in both orders, for position bias"
+    )
+    test_prompts: int = Field(
+        0,
+        ge=0,
+        description="test examples per task on which methods' rationales are compared; 0: none",
     )
     temperature: float = Field(0.0, ge=0)
     max_new_tokens: Positive = 16

@@ -211,6 +211,9 @@ class ModelConfig(Strict):
     gpus: Positive = Field(
         1, description="processes of a training job, each on a GPU of its own (or on its CPUs)"
     )
+    family: str | None = Field(
+        None, description="shared with smaller and larger siblings: rows of the table of sizes"
+    )
     size: Rate | None = Field(None, description="billions of parameters; resources follow from it")
     shape: Shape | None = Field(None, description="of a published model; `plan` needs it")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the frozen base's weights")

@@ -2,8 +2,9 @@
 
 Reward models cheat where they can: a chosen response that is mostly the longer one teaches length
 (Singhal et al. 2023), and a pair of equal responses teaches nothing. Agreement is how often the
-better response's label is the gold one, counted where exactly one of the two labels is right; the
-gold label is used for this figure alone, after the pairs were made.
+better response's label is right, counted where exactly one of the two labels is (a score within
+half a point of the gold one); the gold label is used for this figure alone, after the pairs were
+made.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rllr.config.load import Project
 from rllr.config.schema import ScoreLabels, TaskConfig
 from rllr.tasks.labels import Label, label_text
 from rllr.tasks.response import parse_response
+from rllr.tasks.verdict import is_right
 
 Pair = Mapping[str, Any]
 UNLABELLED = "unlabelled"
@@ -69,12 +71,16 @@ def _labels(tasks: Mapping[str, TaskConfig], pairs: Sequence[Pair]) -> dict[str,
     equal = agree = split = 0
     for pair in pairs:
         task, gold = tasks[pair["task"]], pair["example"].get("label")
-        stated = None if gold is None else label_text(task, gold)
-        chosen, rejected = (_stated(task, pair[side]) for side in ("chosen", "rejected"))
+        sides = [pair[side] for side in ("chosen", "rejected")]
+        chosen, rejected = (stated_label(task, text) for text in sides)
         equal += chosen is not None and chosen == rejected
-        if stated is not None and (chosen == stated) != (rejected == stated):
-            split += 1
-            agree += chosen == stated
+        if gold is None:
+            continue
+        score = isinstance(task.labels, ScoreLabels)
+        labels = (parse_response(task, text).label for text in sides)
+        good, bad = (is_right(label, gold, score=score) for label in labels)
+        split += good != bad
+        agree += good > bad
     return {
         "equal_labels": _share(equal, len(pairs)),
         "one_label_right": split,
@@ -82,7 +88,7 @@ def _labels(tasks: Mapping[str, TaskConfig], pairs: Sequence[Pair]) -> dict[str,
     }
 
 
-def _stated(task: TaskConfig, response: str) -> str | None:
+def stated_label(task: TaskConfig, response: str) -> str | None:
     """A response's label as a response writes it, so that 3.75 and 3.8 are the same."""
     label = parse_response(task, response).label
     return None if label is None else label_text(task, label)

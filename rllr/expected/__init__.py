@@ -14,6 +14,7 @@ from rllr.expected.plan import Planner
 from rllr.expected.stage import Stage, run_place, without_seed
 from rllr.files import digest
 from rllr.job import Job
+from rllr.teacher.compared import method_pairs
 
 
 def cells(project: Project) -> list[tuple[str, str, str, int]]:
@@ -39,6 +40,11 @@ def expected_stages(project: Project) -> dict[Path, Stage]:
         planner.prediction(cell_job(project, model, task, method, seed), method, task)
     for task in project.test_tasks:
         planner.baseline(task)
+    if method_pairs(project):
+        for model in project.config.models:
+            for unit in project.units:
+                for seed in project.config.seeds:
+                    planner.compared(Job(project, model, unit, seed))
     return planner.found
 
 

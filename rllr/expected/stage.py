@@ -22,6 +22,7 @@ LOGS = {
     "policy": "policy",
     "baseline": "baseline",
     "predict": "predict",
+    "judge_test": "judge_test",
 }
 # Files of rows, by the run's folder that they lie below.
 ROWS = {
@@ -30,7 +31,7 @@ ROWS = {
     "pairs": ("train", "heldout"),
 }
 # Folders of a run that hold what later stages are made from.
-PARTS = (*ROWS, "samples", "trained")
+PARTS = (*ROWS, "samples", "trained", "cells")
 InputHash = Callable[[Mapping[str, str]], str]
 
 

@@ -19,7 +19,7 @@ from rllr.tasks.response import MARK
 from rllr.teacher.ask.asker import Asker
 from rllr.teacher.ask.request import CUT, Answer, Request
 from rllr.teacher.asked import request_seed
-from rllr.teacher.base import Comparison
+from rllr.teacher.base import BothOrders, Comparison
 from rllr.teacher.prompts import judge_prompt, question_values
 
 # What may stand around a verdict: spaces, markup, closing punctuation.
@@ -46,15 +46,29 @@ class AskedJudge:
         for one, (swapped, both) in zip(comparisons, draws, strict=True):
             requests += [self._request(one, swapped=swapped)]
             requests += [self._request(one, swapped=not swapped)] if both else []
-        answers = iter(self.asker.answers(requests))
+        verdicts = map(read_verdict, self.asker.answers(requests))
         found = []
         for swapped, both in draws:
-            verdict = read_verdict(next(answers))
+            verdict = next(verdicts)
             found.append(
-                self._both_ways(verdict, next(answers), swapped)
+                self._both_ways(verdict, next(verdicts), swapped)
                 if both
                 else self._counted(_turned(verdict, swapped))
             )
+        return found
+
+    def both_orders(self, comparisons: Sequence[Comparison]) -> list[BothOrders]:
+        """The verdicts of both orders, whatever `both_ways` says; both are of the responses.
+
+        Raises RllrError where the model cannot be asked or the budget is spent.
+        """
+        orders = (False, True)
+        requests = [self._request(one, swapped=order) for one in comparisons for order in orders]
+        verdicts = map(read_verdict, self.asker.answers(requests))
+        found: list[BothOrders] = []
+        for verdict, other in zip(verdicts, verdicts, strict=True):
+            self._both_ways(verdict, other, swapped=False)
+            found.append((verdict, _turned(other, swapped=True)))
         return found
 
     def _draw(self, one: Comparison) -> tuple[bool, bool]:
@@ -72,9 +86,8 @@ class AskedJudge:
         prompt = self.prompt.filled(self._values(one, swapped=swapped))
         return Request(prompt, request_seed(self.settings.seed))
 
-    def _both_ways(self, verdict: int | None, second: Answer, swapped: bool) -> int | None:
+    def _both_ways(self, verdict: int | None, other: int | None, swapped: bool) -> int | None:
         """One verdict from those of both orders; they are of places, 1 the first shown."""
-        other = read_verdict(second)
         if verdict is None or other is None:
             return self._counted(None)
         self.counts["both_ways"] += 1

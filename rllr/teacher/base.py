@@ -37,11 +37,19 @@ class Teacher(Protocol):
         """What a manifest says of it, once it has written."""
 
 
+# Verdicts on one comparison, shown as it is and turned round: 1 the first response is better, -1
+# the second, 0 neither; None: no verdict.
+BothOrders = tuple[int | None, int | None]
+
+
 class Judge(Protocol):
     """Ranks responses of one task by their rationales."""
 
     def prefer(self, comparisons: Sequence[Comparison]) -> list[int | None]:
         """For each, in order: 1 first is better, -1 second, 0 neither; None: no verdict."""
+
+    def both_orders(self, comparisons: Sequence[Comparison]) -> list[BothOrders]:
+        """For each, in order: the verdicts with the first and with the second shown first."""
 
     def facts(self) -> dict[str, Any]:
         """What a manifest says of it, once it has judged."""

@@ -17,7 +17,7 @@ from rllr.config.schema import TaskConfig
 from rllr.data.examples import read_examples
 from rllr.tasks.labels import Label
 from rllr.tasks.response import parse_response
-from rllr.teacher.base import Comparison
+from rllr.teacher.base import BothOrders, Comparison
 from rllr.teacher.lexicon import Lexicon, features, words_of
 
 QUOTED = re.compile(r'"([^"]+)"')
@@ -40,6 +40,10 @@ class LexicalJudge:
     def prefer(self, comparisons: Sequence[Comparison]) -> list[int | None]:
         """The response with the larger score is better; equal scores are ties."""
         return [self._verdict(one) for one in comparisons]
+
+    def both_orders(self, comparisons: Sequence[Comparison]) -> list[BothOrders]:
+        """Twice the same: each response is scored by itself, wherever it is shown."""
+        return [(verdict, verdict) for verdict in map(self._verdict, comparisons)]
 
     def _verdict(self, one: Comparison) -> int:
         first, second = (self.score(one.example, text) for text in (one.first, one.second))

@@ -169,6 +169,7 @@ def _totals(trainer: Any) -> dict[str, Any]:
         "skipped_batches": 0,
         "steps": trainer.state.global_step,
         "response_tokens": round(mean_lengths * trainer.args.generation_batch_size),
+        "tokens": int(trainer.state.num_input_tokens_seen),
     }
 
 

@@ -119,4 +119,5 @@ def training_summary(result: PPOResult) -> dict[str, Any]:
         "skipped_batches": result.summary["skipped"],
         "steps": result.summary["steps"],
         "response_tokens": result.summary["response_tokens"],
+        "tokens": result.summary["tokens"],
     }

@@ -84,7 +84,8 @@ def train_sft(job: Job, method: str, identity: str, world: World) -> dict[str, A
     losses = train_and_evaluate(trainer, lambda trainer: train(trainer, checkpoint, world))
     tokens = sum(len(row["input_ids"]) for row in rows)
     summary = {"kind": "sft", "examples": len(rows), "tokens_per_epoch": tokens, **losses}
-    summary |= {"processes": world.size, **counts}
+    seen = round(tokens * job.project.sft(job.model, method).epochs)
+    summary |= {"tokens": seen, "processes": world.size, **counts}
     if not world.rank:
         save_weights(trainer.model, to)
         write_json(to / SUMMARY, summary)

@@ -60,6 +60,23 @@ def test_everything_else_is_as_in_the_paper(scale: Project) -> None:
         assert large.source.revision is None and large.precision == "bf16"
 
 
+def test_every_model_has_a_sibling_of_another_size() -> None:
+    for preset in ("scale", "tiny-scale"):
+        models = load({"extends": preset}).models.values()
+        sizes = [(model.family, model.size) for model in models]
+        assert len(set(sizes)) == len(sizes) and None not in dict(sizes)
+        assert all([family for family, _ in sizes].count(model.family) > 1 for model in models)
+
+
+def test_the_tiny_comparison_is_of_one_architecture_and_not_in_the_demo() -> None:
+    project = load({"extends": "tiny-scale"})
+    small, large = sorted(project.models.values(), key=lambda model: model.size or 0)
+    assert (large.size or 0) > 2 * (small.size or 1)
+    own = {"name", "source", "size", "stages"}
+    assert small.model_dump(exclude=own) == large.model_dump(exclude=own)
+    assert not {"llama2-small"} & set(load({"extends": "tiny"}).models)
+
+
 def test_nothing_of_tiny_is_in_either() -> None:
     """What both could set is not tiny's, where the paper's own value differs."""
     tiny = load({"extends": "tiny"}).config

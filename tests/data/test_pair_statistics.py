@@ -61,3 +61,10 @@ def test_groups_by_task_and_gold_label(preset: Project) -> None:
     assert labels == {"mr": {"negative": 1, "positive": 1, "unlabelled": 1}, "stsb": {"3": 2}}
     # 3.75 is written as 3.8, and that is what is read back.
     assert found["stsb"]["judge_prefers_right"] == 0.5
+
+
+def test_a_score_near_the_gold_one_is_right(preset: Project) -> None:
+    pairs = [pair("3.4", "1.0", 3.0, "stsb"), pair("2.0", "2.5", 3.0, "stsb")]
+    pairs.append(pair("2.8", "3.2", 3.0, "stsb"))
+    found = pair_statistics(preset, pairs)
+    assert (found["one_label_right"], found["judge_prefers_right"]) == (2, 0.5)

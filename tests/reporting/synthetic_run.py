@@ -79,6 +79,42 @@ class SyntheticRun:
     ) -> None:
         self.write(f"trained/{model}/{stage}/{unit}/seed0/summary.json", content)
 
+    def sampled(
+        self,
+        model: str,
+        stage: str,
+        rows: list[dict[str, Any]],
+        unit: str = "mixture",
+        seed: int = 0,
+    ) -> None:
+        """What a reward model scored; see `sampled_rows`."""
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        self.write(f"trained/{model}/{stage}/{unit}/seed{seed}/sample_rewards.jsonl", text)
+
+    def ranked(
+        self, model: str, manifest: dict[str, Any], unit: str = "mixture", seed: int = 0
+    ) -> None:
+        """What the judge made of responses of sft; see `judged_pairs`."""
+        folder = f"pairs/rationale_sensitive/{model}/sft/{unit}/seed{seed}"
+        self.write(f"{folder}/manifest.json", manifest)
+
+    def judged(self, model: str, rows: list[dict[str, Any]], **changes: Any) -> Path:
+        """Comparisons of a model's test responses, and their manifest; returns the folder.
+
+        `changes` may hold `unit`, `seed` and the `judge` of the manifest's settings.
+        """
+        folder = f"judged/{model}/{changes.get('unit', 'mixture')}/seed{changes.get('seed', 0)}"
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        judge = changes.get("judge", {"backend": "lexical"})
+        self.write(f"{folder}/manifest.json", {"settings": {"judge": judge}})
+        return self.write(f"{folder}/comparisons.jsonl", text).parent
+
+    def manifest(self, folder: str, stage: str, seconds: float, **changes: Any) -> None:
+        """A manifest; of predictions where the folder is a cell's."""
+        name = "predictions.manifest.json" if folder.startswith("cells/") else "manifest.json"
+        content = {"stage": stage, "seed": 0, "wall_seconds": seconds, "gpus": 0, **changes}
+        self.write(f"{folder}/{name}", content)
+
     def healthy_stages(self, model: str) -> None:
         """Summaries of an SFT stage, two reward models and two policies that all did something."""
         self.summary(model, "sft_label", sft_summary(2.0, 1.0))
@@ -87,6 +123,15 @@ class SyntheticRun:
         self.summary(model, "rllr_rm", reward_summary("label_sensitive", 80))
         self.summary(model, "rlhf", rl_summary(["rlhf_rm"], 0.5, 0.1))
         self.summary(model, "rllr", rl_summary(["rllr_rm"], 0.5, 0.1))
+
+
+def compared_row(
+    index: int, first: int | None, second: int | None, **changes: Any
+) -> dict[str, Any]:
+    """RLLR against SFT on an sst2 example; verdicts with RLLR shown first, and shown second."""
+    row = {"task": "sst2", "id": f"sst2-{index}", "method": "rllr", "against": "sft"}
+    verdicts = {"verdicts": [first, second], "same_text": False, "same_label": True}
+    return {**row, **verdicts, **changes}
 
 
 def class_row(index: int, right: bool, **changes: Any) -> dict[str, Any]:
@@ -139,3 +184,24 @@ def rl_summary(reward_models: list[str | None], gain: float, error: float) -> di
         "kl": {"final": 1.0},
         "skipped_batches": 0,
     }
+
+
+def sampled_rows(task: str, rewards: dict[str, list[tuple[float, bool]]]) -> list[dict[str, Any]]:
+    """Lines of sample_rewards.jsonl: by prompt, the reward of each response and whether right."""
+    return [
+        {"task": task, "id": prompt, "label_correct": right, "parsed": True, "reward": reward}
+        for prompt, responses in rewards.items()
+        for reward, right in responses
+    ]
+
+
+def judged_pairs(pairs: int, equal: float, split: int, right: float) -> dict[str, Any]:
+    """A manifest of judged pairs of one task, both parts alike."""
+    one = {
+        "pairs": pairs,
+        "equal_labels": equal,
+        "one_label_right": split,
+        "judge_prefers_right": right,
+    }
+    part = {**one, "by_task": {"sst2": {**one, "by_label": {}}}}
+    return {"stage": "judge", "statistics": {"train": part, "heldout": part}}

@@ -14,6 +14,7 @@ from rllr.files import read_json, read_jsonl
 from rllr.layout import ADAPTER, SUMMARY
 from rllr.models.load import load_policy, load_scorer
 from rllr.training.common import LOG
+from rllr.training.ppo.randomness import prompt_order
 from rllr.training.reward import pair_rows, score_ids
 from rllr.training.scoring import build_scorer, ppo_settings, prompt_rows
 
@@ -125,6 +126,9 @@ def test_a_run_writes_an_adapter_its_log_and_a_summary(mixed: TinyRun) -> None:
     assert summary["caps"] == {"rllr_rm": 0.25}
     assert summary["kind"] == "rl" and summary["start"] == "sft" and summary["steps"] == 2
     assert summary["reward_models"] == ["rllr_rm", "rlhf_rm"]
+    prompts = [len(row.ids) for row in prompt_rows(job, "rl")]
+    seen = sum(prompts[row] for step in (0, 1) for row in prompt_order(len(prompts), 8, step, 0))
+    assert summary["tokens"] == seen + summary["response_tokens"]
 
 
 def test_the_gain_is_that_of_the_same_prompts(mixed: TinyRun) -> None:

@@ -11,13 +11,13 @@ from tiny_project import TASKS, TinyRun, files_of
 
 from rllr import stages
 from rllr.errors import RllrError
-from rllr.files import read_json, read_jsonl, write_jsonl
+from rllr.files import read_json, read_jsonl, sha256, write_jsonl
 from rllr.job import Job
-from rllr.layout import SUMMARY
+from rllr.layout import MANIFEST, SAMPLE_REWARDS, SAMPLES, SUMMARY
 from rllr.models.load import load_policy, load_scorer
 from rllr.training.ppo.adapters import build_one_base
 from rllr.training.ppo.batch import Batch
-from rllr.training.reward import pair_accuracy, pair_rows, score_ids
+from rllr.training.reward import pair_accuracy, pair_rows, sample_rewards, score_ids
 from rllr.training.scoring import ppo_settings
 
 
@@ -76,10 +76,18 @@ def test_the_summary_counts_pairs_of_both_kinds_per_task(rewarded: TinyRun) -> N
     for name, kind in (("rllr_rm", "label_sensitive"), ("rlhf_rm", "rationale_sensitive")):
         summary = read_json(job.trained(name) / SUMMARY)
         assert summary["pairs"] == kind
+        assert summary["steps"] == -(-summary["train_pairs"] // 16)  # one epoch
         for found in summary["accuracy"].values():
             assert found["n"] == sum(task["n"] for task in found["by_task"].values()) > 0
             assert found["correct"] == sum(task["correct"] for task in found["by_task"].values())
             assert set(found["by_task"]) <= set(TASKS)
+
+
+def test_the_summary_counts_the_tokens_of_both_sides(rewarded: TinyRun) -> None:
+    job = rewarded.job()
+    rows = pair_rows(job, label_pairs(job, "train"))
+    tokens = sum(len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in rows)
+    assert read_json(job.trained("rllr_rm") / SUMMARY)["tokens"] == tokens
 
 
 def test_the_summary_agrees_with_the_weights_on_disk(rewarded: TinyRun) -> None:
@@ -88,6 +96,33 @@ def test_the_summary_agrees_with_the_weights_on_disk(rewarded: TinyRun) -> None:
         summary = read_json(job.trained(name) / SUMMARY)
         again = pair_accuracy(scorer_of(job, name), job, label_pairs(job, "heldout"))
         assert again == summary["accuracy"]["label_sensitive"]
+
+
+def test_sampled_responses_are_scored_with_their_verdicts(rewarded: TinyRun) -> None:
+    job = rewarded.job()
+    rows = read_jsonl(job.trained("rllr_rm") / SAMPLE_REWARDS)
+    held = [row for row in read_jsonl(job.samples("sft") / SAMPLES) if row["split"] == "heldout"]
+    pairs = [{**row, "chosen": text, "rejected": text} for row in held for text in row["responses"]]
+    assert [(r["task"], r["id"]) for r in rows] == [(p["task"], p["example"]["id"]) for p in pairs]
+    ids = [pair["chosen_ids"] for pair in pair_rows(job, pairs)]
+    wanted = score_ids(scorer_of(job, "rllr_rm"), ids, job.builder.pad)
+    assert [row["reward"] for row in rows] == pytest.approx(wanted, abs=1e-5)
+    # A stand-in for a sample holds the stated label's response first, then a wrong one's.
+    assert [row["label_correct"] for row in rows] == [True, False] * len(held)
+    assert all(row["parsed"] for row in rows)
+
+
+def test_a_reward_model_names_the_samples_that_it_scored(rewarded: TinyRun) -> None:
+    job = rewarded.job()
+    path = job.samples("sft") / SAMPLES
+    inputs = read_json(job.trained("rlhf_rm") / MANIFEST)["inputs"]
+    assert inputs[str(path)] == sha256(path)
+
+
+def test_without_samples_there_are_no_rewards_of_samples(rewarded: TinyRun, tmp_path: Path) -> None:
+    job = rewarded.copy(tmp_path / "copy").job()
+    write_jsonl(job.samples("sft") / SAMPLES, [])
+    assert sample_rewards(scorer_of(job, "rllr_rm"), job, "sft") == []
 
 
 def test_a_tie_counts_half(rewarded: TinyRun) -> None:

@@ -78,8 +78,11 @@ def test_a_real_run_learns_and_writes_safetensors(
     examples = len(TASKS) * run.project.config.data.sizes.sft
     assert summary["examples"] == examples
     assert summary["steps"] == math.ceil(examples / settings.batch_size) * settings.epochs
+    tokens = sum(len(row["input_ids"]) for row in sft_rows(job, "sft", "sft"))
+    assert summary["tokens"] == tokens * settings.epochs
     assert 0 < summary["validation_loss_after"] < summary["validation_loss_before"]
     manifest = read_json(folder / MANIFEST)
+    assert manifest["gpus"] == 0 and "peak_gpu_mib" not in manifest
     assert manifest["seed"] == 3 and manifest["settings"]["settings"]["tuning"] == tuning
 
 

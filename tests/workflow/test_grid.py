@@ -11,6 +11,8 @@ from tests.workflow.conftest import Workspace, read, write_workspace
 
 METHODS = ["sft_label", "sft", "rlhf", "rllr", "rllr_mixed"]
 REPORTING = {"tables": 1, "figures": 1, "report": 1, "all": 1}
+# What follows from other predictions of one model.
+JUDGED = {"judge_test": 1, **REPORTING}
 CELL = ("cells", "llama2-tiny", "mnli", "rllr", "seed0")
 
 
@@ -26,8 +28,10 @@ def test_every_cell_table_figure_and_the_report_are_there(finished: Workspace) -
         for method in [*METHODS, "zero_shot"]
     }
     assert all(path.exists() for path in cells)
-    for name in ("headline", "main", "delta", "reward_models"):
+    for name in ("headline", "main", "delta", "reward_models", "mismatch", "rationales"):
         assert all(finished.path("tables", f"{name}.{e}").exists() for e in ("md", "csv", "tex"))
+    for model in ("llama2-tiny", "bloom-tiny"):
+        assert finished.path("judged", model, "mixture", "seed0", "comparisons.jsonl").exists()
     assert finished.path("report.html").stat().st_size > 10_000
     assert "Llama-2 (tiny)" in finished.path("tables", "main.md").read_text()
 
@@ -35,7 +39,7 @@ def test_every_cell_table_figure_and_the_report_are_there(finished: Workspace) -
 def test_every_artefact_is_safetensors_or_json(finished: Workspace) -> None:
     endings = {
         path.suffix
-        for root in ("trained", "samples", "pairs", "data")
+        for root in ("trained", "samples", "pairs", "data", "judged")
         for path in finished.path(root).rglob("*")
         if path.is_file()
     }
@@ -71,7 +75,7 @@ def test_a_deleted_prediction_is_made_again_and_the_models_others_kept(finished:
     made = kept.read_text()
     finished.path(*CELL, "predictions.jsonl").unlink()
     finished.path(*CELL, "metrics.json").unlink()
-    assert finished.planned() == {"predict": 1, "score": 1, **REPORTING}
+    assert finished.planned() == {"predict": 1, "score": 1, **JUDGED}
     finished.snakemake()
     assert finished.metrics() == before
     # Its time of making is in it: the other task was not decoded again.
@@ -93,15 +97,18 @@ def test_a_deleted_adapter_is_trained_again_bit_for_bit(finished: Workspace) -> 
     path = trained(finished, "rllr") / "adapter_model.safetensors"
     weights = path.read_bytes()
     path.unlink()
-    assert finished.planned() == {"policy": 1, "predict": 1, "score": 1, **REPORTING}
+    assert finished.planned() == {"policy": 1, "predict": 1, "score": 1, **JUDGED}
     finished.snakemake()
     assert path.read_bytes() == weights
     assert finished.metrics() == before
     assert finished.planned() == {}
 
 
-def test_a_deleted_manifest_rebuilds_its_stage_and_what_rests_on_it(finished: Workspace) -> None:
-    path = trained(finished, "rllr_rm") / "manifest.json"
+@pytest.mark.parametrize("name", ["manifest.json", "sample_rewards.jsonl"])
+def test_a_deleted_file_rebuilds_its_stage_and_what_rests_on_it(
+    finished: Workspace, name: str
+) -> None:
+    path = trained(finished, "rllr_rm") / name
     text = path.read_text()
     stamp = path.stat()
     path.unlink()
@@ -109,7 +116,7 @@ def test_a_deleted_manifest_rebuilds_its_stage_and_what_rests_on_it(finished: Wo
     path.write_text(text)
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     # rllr and rllr_mixed use this reward model; rlhf and the other model do not.
-    assert planned == {"reward_model": 1, "policy": 2, "predict": 2, "score": 2, **REPORTING}
+    assert planned == {"reward_model": 1, "policy": 2, "predict": 2, "score": 2, **JUDGED}
     assert finished.planned() == {}
 
 

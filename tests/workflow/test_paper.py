@@ -29,6 +29,7 @@ PLANNED = {
     "score": 25,
     "predict_untrained": 5,
     "score_untrained": 5,
+    "judge_test": 5,
     "tables": 1,
     "figures": 1,
     "report": 1,
@@ -66,10 +67,12 @@ def test_models_of_both_kinds_get_the_rule_of_their_kind(workspace: Workspace) -
     pretrain = {"documents": 400, "epochs": 1, "batch_size": 8, "learning_rate": 2e-3}
     changes = {"models": ["llama2-7b", "llama2-tiny"], "training": {"pretrain": pretrain}}
     changes["stages"] = {"rllr_mixed": {"tau": 1.0}}
+    changes["judge"] = {"test_prompts": 0}
     raw = yaml.safe_load(workspace.config.read_text())
     workspace.config.write_text(yaml.safe_dump({**raw, **changes}))
     planned = workspace.planned()
     assert (planned["fetch_model"], planned["base_model"]) == (1, 1)
+    assert "judge_test" not in planned
 
 
 @pytest.mark.parametrize(

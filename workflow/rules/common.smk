@@ -39,12 +39,15 @@ from rllr.layout import (
     ADAPTER,
     FULL_MODEL,
     MODEL_INDEX,
+    SAMPLE_REWARDS,
+    SAMPLES,
     TOKENIZER,
     Layout,
     base_revision,
 )
 from rllr.prune import pruned_paths
 from rllr.reporting.names import FIGURE_FORMATS, FIGURES, TABLE_FORMATS, TABLES
+from rllr.teacher.compared import compared_files, compared_tasks, method_pairs
 
 
 def load_project():
@@ -137,6 +140,10 @@ def sample_slice(wildcards):
 
 def judge_slice(wildcards):
     return digest(slices.judge(PROJECT, wildcards.unit))
+
+
+def judge_test_slice(wildcards):
+    return digest(slices.judge_test(PROJECT, wildcards.unit))
 
 
 def reward_slice(wildcards):
@@ -251,6 +258,12 @@ def reward_pairs(wildcards):
     return done(folder for group in folders.values() for folder in group)
 
 
+def reward_samples(wildcards):
+    """Right and wrong responses, whose rewards show whether they follow the label."""
+    start = PROJECT.config.reward_models[wildcards.reward].start
+    return job_of(wildcards).samples(start) / SAMPLES
+
+
 def policy_stages(wildcards):
     method = PROJECT.methods[wildcards.rl_method]
     job = job_of(wildcards)
@@ -278,6 +291,17 @@ def test_data(wildcards):
         LAYOUT.data(task) / "test.jsonl"
         for task in PROJECT.eval_tasks(cell_unit(wildcards))
     ]
+
+
+def compared_responses(wildcards):
+    """Predictions of the methods that are compared, and the test examples."""
+    return compared_files(job_of(wildcards))
+
+
+def compared_data(wildcards):
+    """What an offline judge counts its words on."""
+    tasks = compared_tasks(PROJECT, wildcards.unit)
+    return [LAYOUT.data(task) / "sft.jsonl" for task in tasks]
 
 
 def asking_threads(asked):
@@ -348,11 +372,27 @@ def every_model():
 
 
 def every_trained_stage():
-    """Weights and manifests by name: a deleted one is rebuilt, a pruned one is not asked for."""
+    """All stages' files by name: a deleted one is made again, a pruned one is not asked for."""
     trained = [stage for stage in expected_stages(PROJECT).values() if stage.weights]
-    paths = [path for stage in trained for path in files_with(stage.weights)]
+    paths = [
+        path for stage in trained for path in (*files_with(stage.weights), *stage.files)
+    ]
     gone = pruned_paths(RUN)
     return [path for path in paths if path not in gone]
+
+
+def every_comparison():
+    """Methods' test responses under the judge, where the run compares them."""
+    config = PROJECT.config
+    folders = [
+        LAYOUT.judged(model, unit, seed)
+        for model in config.models
+        for unit in PROJECT.units
+        for seed in config.seeds
+        if method_pairs(PROJECT)
+    ]
+    names = ("manifest.json", "comparisons.jsonl")
+    return [folder / name for folder in folders for name in names]
 
 
 def every_table():
@@ -366,5 +406,6 @@ def every_figure():
 
 
 def every_summary():
-    """What tables know of training: reward models' accuracy, whether a stage did anything."""
-    return [path for path in every_trained_stage() if path.name == "manifest.json"]
+    """What tables know of training: whether a stage did anything, and what rewards follow."""
+    names = ("manifest.json", SAMPLE_REWARDS)
+    return [path for path in every_trained_stage() if path.name in names]

@@ -1,4 +1,5 @@
-# One prediction job and one scoring job per trained model: they write the cells of all its tasks.
+# One prediction job and one scoring job per trained model: they write the cells of all its tasks. Then
+# the methods of a model meet under the judge.
 
 
 rule predict:
@@ -75,3 +76,26 @@ use rule score as score_untrained with:
     wildcard_constraints:
         method=UNTRAINED_METHODS,
     localrule: True
+
+
+rule judge_test:
+    input:
+        responses=compared_responses,
+        data=compared_data,
+    output:
+        manifest=LAYOUT.judged("{model}", "{unit}", "{seed}") / "manifest.json",
+        comparisons=LAYOUT.judged("{model}", "{unit}", "{seed}") / "comparisons.jsonl",
+    log:
+        LOGS / "judge_test/{model}.{unit}.seed{seed}.log",
+    localrule: True
+    threads: asking_threads(PROJECT.config.judge)
+    resources:
+        mem_mb=600,
+    params:
+        slice=judge_test_slice,
+    message:
+        "Judge test responses of {wildcards.model} ({wildcards.unit}, seed {wildcards.seed})"
+    shell:
+        f"python -m rllr judge-test --config {CONFIG}"
+        " --model {wildcards.model} --unit {wildcards.unit} --seed {wildcards.seed}"
+        " > {log} 2>&1"

@@ -5,6 +5,7 @@ rule tables:
     input:
         every_metric(),
         every_summary(),
+        every_comparison(),
     output:
         every_table(),
         grid=RUN / "grid.json",

@@ -130,12 +130,15 @@ rule reward_model:
         base=base_of,
         start=reward_start,
         pairs=reward_pairs,
+        samples=reward_samples,
     output:
         manifest=LAYOUT.trained("{model}", "{reward}", "{unit}", "{seed}")
         / "manifest.json",
         weights=LAYOUT.trained("{model}", "{reward}", "{unit}", "{seed}") / ADAPTER,
         config=LAYOUT.trained("{model}", "{reward}", "{unit}", "{seed}")
         / config_of(ADAPTER),
+        rewards=LAYOUT.trained("{model}", "{reward}", "{unit}", "{seed}")
+        / SAMPLE_REWARDS,
     log:
         LOGS / "reward_model/{model}.{reward}.{unit}.seed{seed}.log",
     retries: RETRIES

@@ -8,7 +8,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from rllr import files
+from rllr.reporting.figures.cost import cost_figure
+from rllr.reporting.figures.heatmap import heatmap_figure
 from rllr.reporting.figures.plotting import encode, look
+from rllr.reporting.figures.rewards import calibration_figure, rewards_figure
 from rllr.reporting.figures.scores import delta_figure, scores_figure
 from rllr.reporting.figures.training import reward_curves_figure
 from rllr.reporting.names import FIGURE_FORMATS
@@ -18,7 +21,11 @@ from rllr.reporting.results.collect import announce, load_run
 DRAWINGS: dict[str, Callable[[Analysis], Figure]] = {
     "scores": scores_figure,
     "delta": delta_figure,
+    "heatmap": heatmap_figure,
     "reward_curves": reward_curves_figure,
+    "rewards": rewards_figure,
+    "calibration": calibration_figure,
+    "cost": cost_figure,
 }
 
 

@@ -30,6 +30,20 @@ CAPTIONS = {
     "reward_curves": "Reward and KL divergence from the starting model at each training step "
     "(faint), and their rolling mean. Methods are rewarded by different models: compare the shape "
     "of reward curves, not their height.",
+    "rewards": "Rewards of held-out sampled responses with a right label (filled) and with a wrong "
+    "or no readable one (outlined), of all tasks, each in standard deviations from the reward "
+    "model's mean on its task (what lies beyond three is in the outermost bins); each of the two "
+    "adds up to 100 %. A reward that follows the label tells them apart.",
+    "calibration": "Share of right labels among held-out sampled responses of similar reward "
+    "(tenths of them, from low to high, at their mean reward), with 95 % Wilson interval, which "
+    "takes responses as independent and is somewhat too narrow. Dotted: over all responses, where "
+    "a reward that knows nothing of the label stays.",
+    "heatmap": "RLLR minus SFT in points, for each model and task, with the means of rows and "
+    "columns. Only cells that both methods have count; (7/8): that many of them are there, a dash: "
+    "none is. Blue: RLLR is better, orange: SFT is.",
+    "cost": "Average over tasks against what a method took with all that it rests on (its start, "
+    "its reward models, sampling and judging), mean over seeds, with 95 % interval. A hollow "
+    "marker does not cover all its cells; a method of which a manifest is missing has none.",
 }
 OUTCOME_NAMES = {"right": "Right", "wrong": "Wrong", "unparsed": "Unparseable"}
 
@@ -54,6 +68,9 @@ def render_report(analysis: Analysis) -> str:
         "Differences": join(tables["delta"], _figure(analysis, "delta")),
         "All methods": join(tables["main"], _figure(analysis, "scores")),
         "Reward models": tables["reward_models"],
+        "Reward and label": join(
+            tables["mismatch"], _figure(analysis, "rewards"), _figure(analysis, "calibration")
+        ),
         "Training": _figure(analysis, "reward_curves"),
         "Flags": _flags(analysis),
         "Sample predictions": _samples(analysis),

@@ -10,11 +10,10 @@ from typing import Any, Literal
 from rllr import files
 from rllr.reporting.results.analysis import Analysis
 from rllr.reporting.results.grid import CellKey
+from rllr.tasks.verdict import is_right
 
 Outcome = Literal["right", "wrong", "unparsed"]
 OUTCOMES: tuple[Outcome, ...] = ("right", "wrong", "unparsed")
-# A score within half a point is shown as right; the metric itself knows no such limit.
-SCORE_TOLERANCE = 0.5
 LONGEST = 1200
 ROWS_LOOKED_AT = 1000
 
@@ -76,11 +75,9 @@ def _sample(task: str, row: dict[str, Any], *, pearson: bool) -> Sample:
 
 
 def _outcome(row: dict[str, Any], *, pearson: bool) -> Outcome:
-    prediction, label = row["prediction"], row["label"]
-    if prediction is None:
+    if row["prediction"] is None:
         return "unparsed"
-    right = abs(prediction - label) <= SCORE_TOLERANCE if pearson else prediction == label
-    return "right" if right else "wrong"
+    return "right" if is_right(row["prediction"], row["label"], score=pearson) else "wrong"
 
 
 def _cut(text: str) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from rllr.reporting.results.checks import Flag, check_run
 from rllr.reporting.results.collect import Run
 from rllr.reporting.results.grid import CellKey, TaskEntry
+from rllr.reporting.results.mismatch import Mismatch, load_mismatch
 from rllr.reporting.results.predictions import Predictions, load_predictions
 from rllr.reporting.statistics.bootstrap import (
     Floats,
@@ -73,7 +74,7 @@ class Analysis:
 
     `resamples` are joint bootstrap values of each cell's metric, (resamples,); `values` are the
     parts of its test examples in it, (examples,), whose mean it is. Cells that cannot be compared
-    example by example have neither.
+    example by example have neither. `mismatch` is what judged pairs and rewards say of labels.
     """
 
     run: Run
@@ -81,6 +82,7 @@ class Analysis:
     flags: dict[CellKey, tuple[Flag, ...]]
     resamples: dict[CellKey, Floats]
     values: dict[CellKey, Floats]
+    mismatch: Mismatch
 
     def score_group(self, model: str, task: str, method: str) -> Group:
         """The cells of one model, task and method, by seed; empty where there is none."""
@@ -180,8 +182,9 @@ def analyse(run: Run) -> Analysis:
         found = {key: predictions[key] for key in usable}
         resamples.update(_resample(task, found))
         values.update(_example_values(task, found))
-    run = replace(run, warnings=run.warnings + warnings)
-    return Analysis(run, predictions, flags, resamples, values)
+    mismatch, more = load_mismatch(run)
+    run = replace(run, warnings=run.warnings + warnings + more)
+    return Analysis(run, predictions, flags, resamples, values, mismatch)
 
 
 def _excluded(

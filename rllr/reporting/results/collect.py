@@ -18,7 +18,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from rllr import files
 from rllr.errors import RllrError
 from rllr.reporting.results.grid import CellKey, Grid, Metric, first_problem, infer_grid, read_grid
+from rllr.reporting.results.judged import Judged, JudgedKey, load_judged
 from rllr.reporting.results.provenance import Provenance, trace
+from rllr.reporting.results.spent import Spent, read_spent
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -102,6 +104,13 @@ class Gain:
 
 
 @dataclass(frozen=True)
+class Divergence:
+    """KL divergence from the start at the last step, in nats per response."""
+
+    final: Finite
+
+
+@dataclass(frozen=True)
 class RlSummary:
     """A policy: the method it starts from, its reward models, its reward on held-out prompts.
 
@@ -113,6 +122,7 @@ class RlSummary:
     reward_gain: Gain
     reward_models: tuple[str | None, ...] = ()
     skipped_batches: float = Field(0, ge=0)
+    kl: Divergence | None = None
 
 
 StageSummary = Annotated[SftSummary | RewardSummary | RlSummary, Field(discriminator="kind")]
@@ -127,7 +137,7 @@ class Run:
     """A folder of results as found; `cells` holds only those that the grid names.
 
     `warnings` names each file that could not be used, and `left_out` counts the metrics files
-    among them.
+    among them. `spent` is what each manifest says of its stage, by path relative to the folder.
     """
 
     folder: Path
@@ -136,6 +146,8 @@ class Run:
     stages: dict[StageKey, SftSummary | RewardSummary | RlSummary]
     warnings: list[str]
     left_out: int = 0
+    judged: dict[JudgedKey, Judged] = field(default_factory=dict)
+    spent: dict[Path, Spent] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
 
 
@@ -158,8 +170,10 @@ def load_run(run_dir: Path) -> Run:
         outside = len(found) - len(inside)
         warnings.append(f"{outside} cells lie outside the run's grid and are not in the tables")
     stages = dict(_read_stages(run_dir, warnings))
+    judged = load_judged(run_dir, grid, warnings)
+    spent = read_spent(run_dir, grid.bases.values(), warnings)
     traced = trace(run_dir, grid.run, cells, grid.expected_settings, warnings)
-    return Run(run_dir, grid, cells, stages, warnings, left_out, traced)
+    return Run(run_dir, grid, cells, stages, warnings, left_out, judged, spent, traced)
 
 
 def _with_known_metric(

@@ -54,6 +54,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class ModelEntry(Entry):
+    """A model; `size` is billions of parameters."""
+
+    family: str | None = None
+    size: float | None = None
+
+
+@dataclass(frozen=True)
 class TaskEntry:
     """A task; an unparseable score counts as the midpoint of `score_range` (pearson only)."""
 
@@ -72,7 +80,7 @@ class Grid:
     """
 
     run: str
-    models: tuple[Entry, ...]
+    models: tuple[ModelEntry, ...]
     tasks: tuple[TaskEntry, ...]
     methods: tuple[Entry, ...]
     context_methods: tuple[Entry, ...] = ()
@@ -84,6 +92,10 @@ class Grid:
     # Of the data, of rationales and of judgements: what `data`, `teacher` and `judge` say.
     origins: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
+    # (method, against) whose test responses a judge compares; None where nobody says.
+    comparisons: tuple[tuple[str, str], ...] | None = None
+    # Base models' folders by model, seen from the run's: runs share them.
+    bases: dict[str, str] = field(default_factory=dict)
     # Digests of the settings of each stage, by its folder; see `rllr.expected`.
     expected_settings: dict[str, str] = field(default_factory=dict)
 
@@ -94,7 +106,7 @@ class Grid:
 
     def name(self, key: str) -> str:
         """The shown name of a model or method; the key itself where the grid has no such entry."""
-        entries = (*self.models, *self.context_methods, *self.methods)
+        entries: tuple[Entry, ...] = (*self.models, *self.context_methods, *self.methods)
         named = {entry.key: entry.name for entry in entries}
         return named.get(key, METHOD_NAMES.get(key, key))
 
@@ -154,7 +166,7 @@ def infer_grid(run: str, cells: Iterable[tuple[CellKey, Metric]]) -> Grid:
     seeds = sorted({key.seed for key, _ in found if key.model != BASELINE_MODEL})
     return Grid(
         run=run,
-        models=tuple(Entry(key, key) for key in models),
+        models=tuple(ModelEntry(key, key) for key in models),
         tasks=tuple(TaskEntry(key, key, metrics[key]) for key in sorted(metrics)),
         methods=tuple(Entry(key, METHOD_NAMES.get(key, key)) for key in trained),
         context_methods=tuple(Entry(key, METHOD_NAMES[key]) for key in context),

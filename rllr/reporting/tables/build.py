@@ -8,9 +8,14 @@ from pathlib import Path
 from rllr import files
 from rllr.reporting.results.analysis import Analysis, analyse
 from rllr.reporting.results.collect import Run, announce, load_run
+from rllr.reporting.tables.cost import cost_table, method_cost_table
 from rllr.reporting.tables.deltas import delta_table
+from rllr.reporting.tables.health import health_table
+from rllr.reporting.tables.mismatch import mismatch_table
+from rllr.reporting.tables.rationales import rationales_table
 from rllr.reporting.tables.render import FORMATS
 from rllr.reporting.tables.reward_models import reward_models_table
+from rllr.reporting.tables.scale import scale_table
 from rllr.reporting.tables.scores import headline_table, main_table
 from rllr.reporting.tables.table import Table
 
@@ -19,6 +24,12 @@ BUILDERS: dict[str, Callable[[Analysis], Table]] = {
     "main": main_table,
     "delta": delta_table,
     "reward_models": reward_models_table,
+    "mismatch": mismatch_table,
+    "rationales": rationales_table,
+    "scale": scale_table,
+    "cost": cost_table,
+    "method_cost": method_cost_table,
+    "health": health_table,
 }
 
 

@@ -13,7 +13,14 @@ from dataclasses import replace
 
 from rllr.reporting.results.analysis import Analysis
 from rllr.reporting.results.checks import stage_flags
-from rllr.reporting.results.collect import PAIR_KINDS, PairCount, PairKind, RewardSummary, StageKey
+from rllr.reporting.results.collect import (
+    PAIR_KINDS,
+    PairCount,
+    PairKind,
+    RewardSummary,
+    Run,
+    StageKey,
+)
 from rllr.reporting.statistics.bootstrap import wilson_interval
 from rllr.reporting.tables.cells import interval_text, points, to_points
 from rllr.reporting.tables.notes import run_notes, seeds_note
@@ -44,15 +51,20 @@ def reward_models_table(analysis: Analysis) -> Table:
     )
 
 
-def _rows(analysis: Analysis, model: str, footnotes: Footnotes) -> Iterator[Row]:
-    mine = {
+def summaries_of(run: Run, model: str) -> dict[StageKey, RewardSummary]:
+    """Summaries of a model's reward models, those of the run's seeds and scope."""
+    return {
         key: summary
-        for key, summary in analysis.run.stages.items()
+        for key, summary in run.stages.items()
         if isinstance(summary, RewardSummary)
         and key.model == model
-        and key.seed in analysis.run.grid.seeds
-        and (key.unit == "mixture") == (analysis.run.grid.scope == "mixture")
+        and key.seed in run.grid.seeds
+        and (key.unit == "mixture") == (run.grid.scope == "mixture")
     }
+
+
+def _rows(analysis: Analysis, model: str, footnotes: Footnotes) -> Iterator[Row]:
+    mine = summaries_of(analysis.run, model)
     for stage in sorted({key.stage for key in mine}):
         found = {key: summary for key, summary in mine.items() if key.stage == stage}
         trained_on = next(iter(found.values())).pairs

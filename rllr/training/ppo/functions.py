@@ -15,6 +15,7 @@ from rllr.config.schema import ScoreLabels, TaskConfig
 from rllr.errors import RllrError
 from rllr.tasks.labels import Label
 from rllr.tasks.response import parse_response
+from rllr.tasks.verdict import is_right
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def _correct(text: str, gold: Gold) -> float:
     if isinstance(labels, ScoreLabels):
         distance = abs(float(stated) - float(gold.label))
         return 1 - distance / (labels.maximum - labels.minimum)
-    return float(stated == gold.label)
+    return float(is_right(stated, gold.label, score=False))
 
 
 def format_valid(responses: Sequence[str], golds: Sequence[Gold]) -> list[float]:

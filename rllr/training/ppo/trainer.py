@@ -49,8 +49,9 @@ StepCallback = Callable[[int, int, Metrics], None]
 class PPOResult:
     """A trained policy among its roles, and totals of the run.
 
-    `summary`: steps, samples, response_tokens, skipped (mini-batches the ratio guard skipped, as a
-    share of a step's, summed over steps), kl_coef at the end, and `last`, the last step's metrics.
+    `summary`: steps, samples, response_tokens, tokens (prompts' too), skipped (mini-batches the
+    ratio guard skipped, as a share of a step's, summed over steps), kl_coef at the end, and `last`,
+    the last step's metrics.
     """
 
     one_base: OneBase
@@ -166,11 +167,19 @@ class PPOTrainer:
         order = prompt_order(len(self.prompts), size, step, self.settings.seed)
         return [self.prompts[order[row]] for row in self.world.rows(size)]
 
+    def _prompt_tokens(self) -> int:
+        """Tokens of the prompts of all steps and processes."""
+        count, size, seed = len(self.prompts), self.settings.batch_size, self.settings.seed
+        orders = (prompt_order(count, size, step, seed) for step in range(self.total))
+        return sum(len(self.prompts[row].ids) for order in orders for row in order)
+
     def _summary(self) -> dict[str, float | Metrics]:
+        response_tokens = round(self.totals["response_tokens"])
         return {
             "steps": self.total,
             "samples": self.total * self.settings.batch_size,
-            "response_tokens": round(self.totals["response_tokens"]),
+            "response_tokens": response_tokens,
+            "tokens": self._prompt_tokens() + response_tokens,
             "skipped": self.totals["skipped"],
             "kl_coef": self.collector.kl.coefficient,
             "last": self.last,

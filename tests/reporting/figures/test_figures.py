@@ -10,6 +10,7 @@ from synthetic_run import SyntheticRun
 
 from rllr.reporting.figures.build import write_figures
 from rllr.reporting.figures.plotting import styles_of
+from rllr.reporting.names import FIGURE_FORMATS, FIGURES
 from rllr.reporting.results.collect import load_run
 from rllr.reporting.results.curves import load_curve, rolling_mean
 
@@ -23,8 +24,8 @@ def test_all_figures_are_written_and_never_differ(small_run: SyntheticRun, tmp_p
     write_log(small_run, [{"step": i, "reward": i / 9, "kl": i / 5} for i in range(10)])
     first = write_figures(small_run.folder, tmp_path / "a")
     second = write_figures(small_run.folder, tmp_path / "b")
-    names = {"scores", "delta", "reward_curves"}
-    assert {path.name for path in first} == {f"{n}.{s}" for n in names for s in ("svg", "png")}
+    wanted = {f"{name}.{suffix}" for name in FIGURES for suffix in FIGURE_FORMATS}
+    assert {path.name for path in first} == wanted
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     for path in first:
         if path.suffix == ".svg":
@@ -35,7 +36,7 @@ def test_all_figures_are_written_and_never_differ(small_run: SyntheticRun, tmp_p
 
 def test_figures_without_data_say_so(run: SyntheticRun, tmp_path: Path) -> None:
     run.accuracy("llama", "zero_shot", 3)
-    assert len(write_figures(run.folder, tmp_path)) == 6
+    assert len(write_figures(run.folder, tmp_path)) == len(FIGURES) * len(FIGURE_FORMATS)
 
 
 def test_curve_is_the_mean_over_units(small_run: SyntheticRun) -> None:

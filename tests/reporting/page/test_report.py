@@ -10,6 +10,7 @@ from synthetic_run import SyntheticRun, class_row
 
 from rllr import reporting
 from rllr.errors import RllrError
+from rllr.reporting.names import FIGURES
 from rllr.reporting.page.samples import samples_of
 from rllr.reporting.page.summary import sentences
 from rllr.reporting.results.analysis import analyse
@@ -67,7 +68,7 @@ def test_report_is_self_contained_and_harmless(small_run: SyntheticRun, tmp_path
     assert not re.findall(r"url\(|@import", page)
     for heading in ("Headline", "Flags", "Sample predictions", "Reproduce a cell"):
         assert f"<h2>{heading}</h2>" in page
-    assert page.count("data:image/svg+xml;base64,") == 3
+    assert page.count("data:image/svg+xml;base64,") == len(FIGURES)
     assert str(small_run.folder) not in page
 
 

@@ -281,6 +281,25 @@ def test_csv_holds_every_number(small_run: SyntheticRun, tmp_path: Path) -> None
     assert {row["minus"] for row in delta} == {"sft", "sft_label", "rlhf"}
 
 
+def test_further_metrics_are_averaged_over_seeds_and_models(
+    small_run: SyntheticRun, tmp_path: Path
+) -> None:
+    small_run.grid(seeds=[0, 1])
+    small_run.accuracy("llama", "rllr", 8, extra={"macro_f1": 0.6, "f1": 0.5})
+    small_run.accuracy("llama", "rllr", 8, extra={"macro_f1": 0.8}, seed=1)
+    small_run.accuracy("bloom", "rllr", 8, extra={"macro_f1": 0.3})
+    write_tables(small_run.folder, tmp_path)
+    rows = list(csv.DictReader((tmp_path / "main.csv").open()))
+    found = {
+        (row["model"], row["seed"]): (row["macro_f1_points"], row["f1_points"])
+        for row in rows
+        if (row["method"], row["task"]) == ("rllr", "sst2")
+    }
+    assert found["llama", "mean"] == ("70.0", "")  # only one of the two has an F1
+    assert found["llama", "0"] == ("60.0", "50.0") and found["llama", "1"] == ("80.0", "")
+    assert found["all", "mean"] == ("50.0", "")
+
+
 def test_a_cell_without_predictions_keeps_the_interval_of_its_metrics_file(
     small_run: SyntheticRun,
 ) -> None:
