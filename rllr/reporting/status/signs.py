@@ -46,7 +46,7 @@ def _heartbeats(folder: Path) -> tuple[Path, Path]:
 def _attempts(folder: Path) -> list[Attempt]:
     try:
         return read_attempts(folder)
-    except (KeyError, TypeError, OSError):  # another version's, or no record at all
+    except (KeyError, TypeError, ValueError, OSError):  # another version's, or no record at all
         return []
 
 

@@ -105,6 +105,9 @@ class Examiner:
     def _unmade(self, stage: Stage) -> Finding:
         folder = self.place.find(stage.beating) if stage.beating else None
         sign = failure(folder, self.place.find(stage.log))
+        begun = running(folder) if sign and folder else None
+        if begun:  # since it was looked at
+            return self._say(stage, "running", begun.text, begun.when)
         if sign:
             return self._say(stage, "failed", sign.text, sign.when)
         return self._say(stage, "missing")

@@ -55,6 +55,8 @@ def test_a_job_runs_until_it_is_killed_and_then_has_failed(asked: Asked, spoilt:
     assert f"process {process.pid} on " in found[name]["why"]
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    # Its child has the lock, too, and is killed a moment later.
+    wait_for(lambda: asked.json(run)[1][name]["state"] != "running")
     code, found = asked.json(run)
     assert code == 3
     assert found[name]["state"] == "failed" == found["cell", f"{LLAMA}/mr/sft/1"]["state"]
@@ -70,8 +72,9 @@ def test_a_job_of_the_cluster_runs_while_its_heartbeat_is_fresh(
 ) -> None:
     folder = spoilt.layout.trained(LLAMA, "sft", "mixture", 1) / "checkpoints"
     folder.mkdir(parents=True)
-    row = {"invocation": "x", "job": "SLURM job 7", "host": "node3", "started": "2026-01-01"}
-    write_json(folder / "attempts.json", {"attempts": [{**row, "memory_mb": None, "found": 0}]})
+    row = {"invocation": "x", "job": "SLURM job 7", "host": "node3", "memory_mb": None, "found": 0}
+    row["started"] = "2026-01-01T00:00:00Z"
+    write_json(folder / "attempts.json", {"attempts": [row]})
     beat = folder / "heartbeat"
     beat.write_text("SLURM job 7 on node3")
     run, name = spoilt.but(seeds=[0, 1]), ("sft", f"{LLAMA}/sft/mixture/seed1")
