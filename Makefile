@@ -35,10 +35,10 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/snakemake --lint
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -rs -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -rs -m slow
 
 # Need Apptainer, a running SLURM and containers/rllr-cpu.sif; what is missing is skipped and named.
 test-cluster: $(VENV)/.ready-dev

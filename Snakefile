@@ -5,6 +5,7 @@
 #   snakemake -c2 results/tiny/cells/llama2-tiny/mnli/rllr/seed0/metrics.json     one cell
 #   snakemake -c2 tables | figures | report | partial_tables
 #   snakemake -c2 --sdm apptainer          every rule inside its container
+#   snakemake --report results/tiny/snakemake.html       of a finished run: results, rules, times
 #   snakemake --profile slurm              on a cluster; fill in slurm/site.yaml before
 from snakemake.utils import min_version
 
@@ -14,6 +15,9 @@ min_version("9.0")
 if not workflow.configfiles:
 
     configfile: f"{workflow.basedir}/config/tiny.yaml"
+
+
+report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"

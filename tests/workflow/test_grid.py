@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from html import escape
 from pathlib import Path
 
 import pytest
 
+from rllr.reporting.captions import FIGURE_CAPTIONS, TABLE_CAPTIONS
+from rllr.reporting.names import FIGURES, TABLES
+from rllr.reporting.sections import heading_of
 from tests.workflow.conftest import Workspace, read, write_workspace
 
 METHODS = ["sft_label", "sft", "rlhf", "rllr", "rllr_mixed"]
@@ -49,6 +53,24 @@ def test_every_artefact_is_safetensors_or_json(finished: Workspace) -> None:
 def test_a_finished_run_has_nothing_to_do(finished: Workspace) -> None:
     assert finished.planned() == {}
     assert "Nothing to be done" in finished.snakemake().stderr + finished.snakemake().stdout
+
+
+def test_snakemake_reports_tables_and_figures_by_section_with_captions(
+    finished: Workspace, tmp_path: Path
+) -> None:
+    page = tmp_path / "snakemake.html"
+    finished.snakemake("--report", str(page))
+    text = page.read_text()
+    captions = [TABLE_CAPTIONS[name] for name in TABLES]
+    captions += [FIGURE_CAPTIONS[name] for name in FIGURES]
+    for caption in captions:
+        assert escape(caption, quote=False).partition("'")[0] in text
+    for name in TABLES:
+        assert f'"{heading_of(name, figure=False)}"' in text
+    for name in FIGURES:
+        assert f'"{heading_of(name, figure=True)}"' in text
+    assert "Everything on one page" in text
+    assert "reinforcement learning with label-sensitive rewards" in text
 
 
 def test_manifests_record_where_a_result_came_from(finished: Workspace) -> None:

@@ -46,7 +46,9 @@ from rllr.layout import (
     base_revision,
 )
 from rllr.prune import pruned_paths
+from rllr.reporting.captions import FIGURE_CAPTIONS, TABLE_CAPTIONS
 from rllr.reporting.names import FIGURE_FORMATS, FIGURES, TABLE_FORMATS, TABLES
+from rllr.reporting.sections import heading_of
 from rllr.teacher.compared import compared_files, compared_tasks, method_pairs
 
 
@@ -403,6 +405,23 @@ def every_figure():
     return [
         LAYOUT.figures / f"{name}.{end}" for name in FIGURES for end in FIGURE_FORMATS
     ]
+
+
+def shown(paths):
+    """Outputs of a rule, with tables (HTML) and figures (SVG) marked for `snakemake --report`."""
+    return [
+        marked(path) if path.suffix in (".html", ".svg") else path for path in paths
+    ]
+
+
+def marked(path):
+    kind, name = path.parent.name, path.stem
+    return report(
+        path,
+        category=heading_of(name, figure=kind == "figures"),
+        caption=f"../report/{kind}/{name}.rst",
+        labels={"name": name.replace("_", " "), "kind": kind.removesuffix("s")},
+    )
 
 
 def every_summary():

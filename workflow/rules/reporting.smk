@@ -1,4 +1,6 @@
 # Tables, figures and the report, from whatever metrics the grid names.
+#
+# `snakemake --report FILE.html` shows them by section, with captions that the rules pass on.
 
 
 rule tables:
@@ -7,7 +9,7 @@ rule tables:
         every_summary(),
         every_comparison(),
     output:
-        every_table(),
+        shown(every_table()),
         grid=RUN / "grid.json",
     log:
         LOGS / "tables.log",
@@ -16,6 +18,7 @@ rule tables:
         mem_mb=1000,
     params:
         slice=digest(slices.grid(PROJECT)),
+        captions=TABLE_CAPTIONS,
     message:
         "Tables"
     shell:
@@ -28,12 +31,14 @@ rule figures:
         every_metric(),
         every_summary(),
     output:
-        every_figure(),
+        shown(every_figure()),
     log:
         LOGS / "figures.log",
     localrule: True
     resources:
         mem_mb=1000,
+    params:
+        captions=FIGURE_CAPTIONS,
     message:
         "Figures"
     shell:
@@ -42,11 +47,17 @@ rule figures:
 
 rule report:
     input:
-        rules.tables.output,
-        rules.figures.output,
+        every_table(),
+        every_figure(),
+        rules.tables.output.grid,
         every_cell(),
     output:
-        LAYOUT.report,
+        report(
+            LAYOUT.report,
+            category="Report",
+            caption="../report/report.rst",
+            labels={"name": "Everything on one page"},
+        ),
     log:
         LOGS / "report.log",
     localrule: True

@@ -14,14 +14,24 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+
+from rllr.reporting.page.markup import printable
 
 # Inches.
 WIDTH = 7.2
+# For names that DejaVu cannot write: of these, the fonts that are here. Others appear as boxes.
+_INSTALLED = {font.name for font in fontManager.ttflist}
+OTHER_SCRIPTS = [
+    name
+    for name in ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Droid Sans Fallback")
+    if name in _INSTALLED
+]
 # Any: matplotlib types the keys as a union of every setting's name.
 SETTINGS: Any = {
     "svg.hashsalt": "rllr",
     "font.size": 9,
-    "font.family": "DejaVu Sans",
+    "font.family": ["DejaVu Sans", *OTHER_SCRIPTS],
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 9,
@@ -84,6 +94,11 @@ def encode(figure: Figure, suffix: str) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format=suffix, metadata=metadata, bbox_inches="tight")
     return stream.getvalue()
+
+
+def plain_name(name: str) -> str:
+    """A name to be drawn as it is: a dollar sign starts no formula, control codes are replaced."""
+    return printable(name).replace("$", r"\$")
 
 
 def wrap(name: str) -> str:

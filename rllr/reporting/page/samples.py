@@ -1,4 +1,4 @@
-"""A right, a wrong and an unparseable response of each model and method, to look at."""
+"""A right, a wrong and an unparseable response of a cell, to look at."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from rllr.tasks.verdict import is_right
 
 Outcome = Literal["right", "wrong", "unparsed"]
 OUTCOMES: tuple[Outcome, ...] = ("right", "wrong", "unparsed")
-LONGEST = 1200
 ROWS_LOOKED_AT = 1000
 
 
@@ -23,7 +22,6 @@ class Sample:
     """One response with its prompt, both cut to a readable length."""
 
     outcome: Outcome
-    task: str
     id: str
     prompt: str
     response: str
@@ -31,44 +29,35 @@ class Sample:
     prediction: str
 
 
-def samples_of(analysis: Analysis, model: str, method: str) -> list[Sample]:
-    """The first response of each outcome that this model and method have, in the run's first seed.
+def samples_of(analysis: Analysis, key: CellKey, longest: int) -> list[Sample]:
+    """The first response of each outcome that a cell has, texts cut to `longest` characters.
 
-    Each model starts from another task, so that a report shows several tasks, and a model's
-    methods can be compared on the same ones.
+    Of the same test examples in the same order, so that cells of one task can be compared.
     """
-    grid = analysis.run.grid
-    start = [entry.key for entry in grid.models].index(model)
-    tasks = [task.key for task in grid.tasks]
-    turned = tasks[start % len(tasks) :] + tasks[: start % len(tasks)]
     found: dict[Outcome, Sample] = {}
-    for task in turned:
-        for sample in _read(analysis, CellKey(model, task, method, grid.seeds[0])):
-            found.setdefault(sample.outcome, sample)
-            if len(found) == len(OUTCOMES):
-                break
+    for sample in _read(analysis, key, longest):
+        found.setdefault(sample.outcome, sample)
         if len(found) == len(OUTCOMES):
             break
     return [found[outcome] for outcome in OUTCOMES if outcome in found]
 
 
-def _read(analysis: Analysis, key: CellKey) -> Iterator[Sample]:
+def _read(analysis: Analysis, key: CellKey, longest: int) -> Iterator[Sample]:
     # Only files that could be read in full when they were analysed.
     if key not in analysis.predictions:
         return
     path = analysis.run.folder / key.path / "predictions.jsonl"
     pearson = analysis.run.cells[key].metric == "pearson"
     for _, row in islice(files.numbered_rows(path), ROWS_LOOKED_AT):
-        yield _sample(key.task, row, pearson=pearson)
+        yield _sample(row, longest, pearson=pearson)
 
 
-def _sample(task: str, row: dict[str, Any], *, pearson: bool) -> Sample:
+def _sample(row: dict[str, Any], longest: int, *, pearson: bool) -> Sample:
     return Sample(
         outcome=_outcome(row, pearson=pearson),
-        task=task,
         id=str(row["id"]),
-        prompt=_cut(str(row.get("prompt", ""))),
-        response=_cut(str(row["response"])),
+        prompt=_cut(str(row.get("prompt", "")), longest),
+        response=_cut(str(row["response"]), longest),
         label=str(row["label"]),
         prediction=str(row["prediction"]),
     )
@@ -80,5 +69,5 @@ def _outcome(row: dict[str, Any], *, pearson: bool) -> Outcome:
     return "right" if is_right(row["prediction"], row["label"], score=pearson) else "wrong"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text)} characters)"
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]} … ({len(text)} characters)"

@@ -1,4 +1,4 @@
-"""A few sentences that say what a run found, from its numbers alone, whichever way they point."""
+"""Three sentences that say what a run found, from its numbers alone, whichever way they point."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from rllr.reporting.tables.scores import average_estimate
 
 
 def sentences(analysis: Analysis) -> list[str]:
-    """The summary of a run: each method's average, RLLR against the others, what to distrust."""
-    notes = [GENERATED] if analysis.run.grid.generated else []
-    return [*notes, *_averages(analysis), *_comparisons(analysis), *_distrust(analysis)]
+    """Which method is best on average, RLLR against the others, and what to distrust."""
+    return [*_averages(analysis), *_comparisons(analysis), _distrust(analysis)]
 
 
 def _models(analysis: Analysis) -> list[str]:
@@ -20,53 +19,81 @@ def _models(analysis: Analysis) -> list[str]:
 
 
 def _averages(analysis: Analysis) -> list[str]:
+    """The trained methods by their average, best first; no order where they cover other cells."""
     grid = analysis.run.grid
-    found = []
-    for method in grid.methods:
-        average = average_estimate(analysis, _models(analysis), method.key)
-        if average is not None:
-            cells = coverage(len(average.covered), average.expected)
-            found.append(f"{method.name} {points(average.value)}{cells}")
-    if not found:
+    averages = [
+        (method.name, average)
+        for method in grid.methods
+        if (average := average_estimate(analysis, _models(analysis), method.key)) is not None
+    ]
+    if not averages:
         return ["No trained method has a cell in this run yet."]
     scope = f"{_count(len(grid.models), 'model')} and {_count(len(grid.tasks), 'task')}"
-    return [f"Average in points over {scope}: {', '.join(found)}."]
+    start = f"On average over {scope}"
+    if len({average.covered for _, average in averages}) > 1:
+        shown = _listed([f"{name} {_with_coverage(average)}" for name, average in averages])
+        return [f"{start} (points): {shown}; they cover different cells and cannot be ranked."]
+    averages.sort(key=lambda item: -item[1].value)
+    (best, average), *others = averages
+    behind = _listed([f"{name} ({points(other.value)})" for name, other in others])
+    before = f", before {behind}" if others else ""
+    return [f"{start}, {best} is best with {_with_coverage(average)} points{before}."]
+
+
+def _with_coverage(average: Estimate) -> str:
+    return points(average.value) + coverage(len(average.covered), average.expected)
 
 
 def _comparisons(analysis: Analysis) -> list[str]:
-    found = []
-    for other in compared(analysis):
-        overall = delta_estimates(analysis, _models(analysis), other)[-1]
-        if overall is not None:
-            found.append(_comparison(analysis, other, overall))
-    return found
+    """One sentence: RLLR's difference to each other method with its interval, and what follows."""
+    overall = {
+        analysis.run.grid.name(other): estimate
+        for other in compared(analysis)
+        if (estimate := delta_estimates(analysis, _models(analysis), other)[-1]) is not None
+    }
+    if not overall:
+        return []
+    mine = analysis.run.grid.name(METHOD)
+    differences = _listed([_difference(name, one) for name, one in overall.items()])
+    return [f"{mine} is {differences}: {_verdict(analysis, overall)}."]
 
 
-def _comparison(analysis: Analysis, other: str, overall: Estimate) -> str:
-    mine, theirs = analysis.run.grid.name(METHOD), analysis.run.grid.name(other)
+def _difference(theirs: str, overall: Estimate) -> str:
     difference = points(abs(overall.value))
     side = "above" if overall.value > 0 else "below"
-    start = f"{mine} is {difference} points {side} {theirs}"
+    text = f"{difference} points {side} {theirs}"
     if difference == "0.0":
-        start = f"{mine} and {theirs} do not differ in the first decimal"
-    cells = f"over {_count(len(overall.covered), 'shared cell')}"
-    cells += ", flagged ones among them" if overall.codes else ""
+        text = f"within 0.05 points of {theirs}"
+    if len(overall.covered) < overall.expected:
+        text += f" over {len(overall.covered)} of {overall.expected} cells"
     if overall.low is None or overall.high is None:
-        return f"{start}, {cells}; there is no interval, because predictions are missing."
-    interval = interval_text(overall.low, overall.high)
-    return f"{start}, {cells} (95 % CI {interval}): {_verdict(overall, mine, theirs)}"
+        return f"{text} (no interval: predictions are missing)"
+    return f"{text} (95 % CI {interval_text(overall.low, overall.high)})"
 
 
-def _verdict(overall: Estimate, mine: str, theirs: str) -> str:
-    low, high = overall.low or 0.0, overall.high or 0.0
-    if low > 0:
-        return f"on these test examples {mine} is better, though other seeds may differ."
-    if high < 0:
-        return f"on these test examples {theirs} is better, though other seeds may differ."
-    return f"the interval contains 0, so this run does not show that {mine} beats {theirs}."
+def _verdict(analysis: Analysis, overall: dict[str, Estimate]) -> str:
+    better = [name for name, one in overall.items() if (one.low or 0.0) > 0]
+    worse = [name for name, one in overall.items() if (one.high or 0.0) < 0]
+    rest = [name for name in overall if name not in (*better, *worse)]
+    found = [f"better than {_listed(better)}"] if better else []
+    found += [f"worse than {_listed(worse)}"] if worse else []
+    shown = [f"it is {_listed(found)}{_reach(analysis)}"] if found else []
+    shown += [f"this run shows no difference to {_listed(rest)}"] if rest else []
+    flagged = "; flagged cells are among those compared" if _any_flag(analysis) else ""
+    return "; ".join(shown) + flagged
 
 
-def _distrust(analysis: Analysis) -> list[str]:
+def _reach(analysis: Analysis) -> str:
+    one_seed = len(analysis.run.grid.seeds) == 1
+    return " on these test examples, though other seeds may differ" if one_seed else ""
+
+
+def _any_flag(analysis: Analysis) -> bool:
+    methods = {METHOD, *compared(analysis)}
+    return any(flags for key, flags in analysis.flags.items() if key.method in methods)
+
+
+def _distrust(analysis: Analysis) -> str:
     run = analysis.run
     expected = run.grid.expected()
     there = [key for key in expected if key in run.cells]
@@ -76,7 +103,13 @@ def _distrust(analysis: Analysis) -> list[str]:
     everything = analysis.estimate([{key.seed: {key: 1.0}} for key in there], seeds=1)
     if everything is not None:
         text += f"; {unparsed_share(everything)} % of their responses could not be parsed"
-    return [f"{text}."]
+    generated = f"{GENERATED.rstrip('.')}. " if run.grid.generated else ""
+    return f"{generated}{text}."
+
+
+def _listed(names: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
 
 
 def _count(number: int, thing: str) -> str:

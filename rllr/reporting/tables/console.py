@@ -1,4 +1,7 @@
-"""Tables in the terminal: a heading line per group instead of the first column, to save width."""
+"""Tables in the terminal: a heading line per group instead of the first column, to save width.
+
+What a terminal would obey in a name is shown, not sent.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from rllr.reporting.browse.sheet import plain
 from rllr.reporting.tables.table import Row, Table, TableCell
 
 STYLES = {"": "", "best": "bold", "second": "underline"}
@@ -20,12 +24,12 @@ def print_table(table: Table, console: Console | None = None) -> None:
     """
     console = console or _console()
     needed = sum(_widths(table)) + len(table.columns)
-    console.print(Text(table.title, style="bold"))
+    console.print(Text(plain(table.title), style="bold"))
     console.print(_draw(table), width=max(console.width, needed), crop=False)
     for letter, sentence in table.footnotes:
-        console.print(Text(f"{letter}  {sentence}", style="dim"))
+        console.print(Text(plain(f"{letter}  {sentence}"), style="dim"))
     for sentence in (table.caption, *table.notes):
-        console.print(Text(sentence, style="dim"))
+        console.print(Text(plain(sentence), style="dim"))
     console.print()
 
 
@@ -38,9 +42,9 @@ def _draw(table: Table) -> RichTable:
     drawn = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for index, (name, width) in enumerate(zip(table.columns[1:], _widths(table), strict=True), 1):
         side: JustifyMethod = "left" if index < table.labels else "right"
-        drawn.add_column(Text(name), justify=side, min_width=width, overflow="fold")
+        drawn.add_column(Text(plain(name)), justify=side, min_width=width, overflow="fold")
     for group in table.groups:
-        drawn.add_row(Text(group[0][0].text, style="bold"))
+        drawn.add_row(Text(plain(group[0][0].text), style="bold"))
         for row in group:
             drawn.add_row(*_indented(row))
     return drawn
@@ -58,5 +62,5 @@ def _indented(row: Row) -> list[Text]:
 
 
 def _text(cell: TableCell) -> Text:
-    text = Text.assemble((cell.text, STYLES[cell.emphasis]))
+    text = Text.assemble((plain(cell.text), STYLES[cell.emphasis]))
     return text.append(f" {','.join(cell.marks)}", style="dim") if cell.marks else text

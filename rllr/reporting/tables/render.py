@@ -5,34 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from tabulate import tabulate
 
-from rllr.reporting.page.markup import Html, element, join, page
+from rllr.reporting.page.markup import Html, element, join, page, printable, scroll_box
+from rllr.reporting.tables.latex import to_latex
 from rllr.reporting.tables.table import Row, Table, TableCell
 
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "±": r"$\pm$",
-    "\N{MINUS SIGN}": r"$-$",
-    "\N{EN DASH}": "--",
-    "→": r"$\rightarrow$",
-    "\N{NO-BREAK SPACE}": "~",
-}
+# https://owasp.org/www-community/attacks/CSV_Injection
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def to_markdown(table: Table) -> str:
@@ -61,75 +43,42 @@ def _md_cell(cell: TableCell) -> str:
 
 
 def _md_escape(text: str) -> str:
-    flat = " ".join(text.split("\n")).replace("&", "&amp;")
+    flat = " ".join(printable(text).splitlines()).replace("&", "&amp;")
     flat = flat.replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", flat)
 
 
 def to_csv(table: Table) -> str:
-    """Tidy CSV: one row per number, with all that is known of it; empty where it is missing."""
+    """Tidy CSV: one row per number, with all that is known of it; empty where it is missing.
+
+    A text that a spreadsheet would take for a formula (it starts with =, +, -, @, a tab or a
+    carriage return) gets an apostrophe before it; numbers are written as they are.
+    """
     records = table.records()
     names = list(dict.fromkeys(name for record in records for name in record))
     stream = io.StringIO()
     writer = csv.DictWriter(stream, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    for record in records:
+        writer.writerow({name: _csv_value(value) for name, value in record.items()})
     return stream.getvalue()
 
 
-def to_latex(table: Table) -> str:
-    """A LaTeX table environment that needs booktabs and graphicx; shrunk only where too wide."""
-    align = "l" * table.labels + "r" * (len(table.columns) - table.labels)
-    head = " & ".join(latex_escape(name) for name in table.columns)
-    groups = ["\n".join(_latex_row(row) for row in rows) for rows in table.display_groups()]
-    below = [f"\\textsuperscript{{{mark}}} {latex_escape(text)}" for mark, text in table.footnotes]
-    below += [latex_escape(note) for note in table.notes]
-    lines = [
-        "% needs \\usepackage{booktabs,graphicx} and \\usepackage[T1]{fontenc}",
-        "\\begin{table*}[t]\n\\centering\\small\\setlength{\\tabcolsep}{3pt}",
-        f"\\caption{{{latex_escape(f'{table.title}. {table.caption}')}}}\n\\medskip",
-        f"\\label{{tab:{table.name.replace('_', '-')}}}",
-        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
-        f"\\begin{{tabular}}{{{align}}}\n\\toprule\n{head} \\\\\n\\midrule",
-        *("\n\\midrule\n".join(groups).splitlines()),
-        "\\bottomrule\n\\end{tabular}}",
-        *(f"\\par\\smallskip{{\\footnotesize\\raggedright {text}\\par}}" for text in below),
-        "\\end{table*}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _latex_row(row: Row) -> str:
-    return " & ".join(_latex_cell(cell) for cell in row) + r" \\"
-
-
-def _latex_cell(cell: TableCell) -> str:
-    text = latex_escape(cell.text)
-    # A row that starts with [ or * would be read as an argument of the \\ before it.
-    text = f"{{{text}}}" if text.startswith(("[", "*")) else text
-    if cell.emphasis:
-        text = f"\\{'textbf' if cell.emphasis == 'best' else 'underline'}{{{text}}}"
-    return text + (f"\\textsuperscript{{{','.join(cell.marks)}}}" if cell.marks else "")
-
-
-def latex_escape(text: str) -> str:
-    """`text` with LaTeX's special characters and the tables' own signs made harmless."""
-    return "".join(LATEX.get(character, character) for character in " ".join(text.split("\n")))
+def _csv_value(value: str | int | float | None) -> str | int | float | None:
+    if not isinstance(value, str):
+        return value
+    return printable(f"'{value}" if value.startswith(FORMULA) else value)
 
 
 def to_html(table: Table) -> Html:
     """An HTML fragment: the table in a box that scrolls by itself, its caption and footnotes."""
     head = element("tr", *(_html_head(table, i) for i in range(len(table.columns))))
-    bodies = [
-        element("tbody", *(_html_row(table, row) for row in rows))
-        for rows in table.display_groups()
-    ]
+    bodies = [element("tbody", *_html_rows(table, group)) for group in table.groups if group]
+    caption = element("caption", table.title)
     drawn = element(
-        "table", element("caption", table.title), element("thead", head), *bodies, id=table.name
+        "table", caption, element("thead", head), *bodies, id=table.name, class_="sortable"
     )
-    box = element(
-        "div", drawn, class_="scroll", tabindex="0", role="region", aria_label=table.title
-    )
+    box = scroll_box(drawn, table.title)
     footnotes = [
         element("p", element("sup", letter), " ", text) for letter, text in table.footnotes
     ]
@@ -144,16 +93,19 @@ def _html_head(table: Table, index: int) -> Html:
     return element("th", table.columns[index], scope="col", class_=number)
 
 
-def _html_row(table: Table, row: Row) -> Html:
-    return element(
-        "tr",
-        *(
-            element("th", *_html_cell(cell), scope="row", title=cell.detail)
-            if index < table.labels
+def _html_rows(table: Table, group: tuple[Row, ...]) -> Iterator[Html]:
+    """A group's rows; a name that stands in the row above too is there, but not seen."""
+    above = None
+    for row in group:
+        first = "repeat" if row[0] == above else ""
+        above = row[0]
+        cells = [
+            element("th", *_html_cell(cell), scope="row", title=cell.detail, class_=first * (not i))
+            if i < table.labels
             else element("td", *_html_cell(cell), class_="number", title=cell.detail)
-            for index, cell in enumerate(row)
-        ),
-    )
+            for i, cell in enumerate(row)
+        ]
+        yield element("tr", *cells)
 
 
 def _html_cell(cell: TableCell) -> list[Html | str]:

@@ -39,6 +39,23 @@ def test_figures_without_data_say_so(run: SyntheticRun, tmp_path: Path) -> None:
     assert len(write_figures(run.folder, tmp_path)) == len(FIGURES) * len(FIGURE_FORMATS)
 
 
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font:UserWarning")
+def test_names_are_drawn_as_they_are(small_run: SyntheticRun, tmp_path: Path) -> None:
+    """No formula, however broken; no crash with another script, a control code, half a pair."""
+    hostile = r"$a$ $\frac{x$ \$ --> <script>"
+    other = "模型 \x1b[31m \x00 \ud800"
+    formula = "$x$"
+    models = [{"key": "llama", "name": formula}, {"key": "bloom", "name": other}]
+    small_run.grid(models=models, methods=[{"key": "rllr", "name": hostile}])
+    write_log(small_run, [{"step": i, "reward": i / 9, "kl": i / 5} for i in range(10)])
+    write_figures(small_run.folder, tmp_path)
+    drawn = (tmp_path / "scores.svg").read_text()
+    # A formula's letters are slanted.
+    assert "Oblique" not in drawn
+    assert "<script>" not in drawn
+    assert ElementTree.fromstring(drawn).tag.endswith("svg")
+
+
 def test_curve_is_the_mean_over_units(small_run: SyntheticRun) -> None:
     write_log(small_run, [{"step": 1, "reward": 1.0, "kl": 0.0}, {"step": 2, "loss": 3.0}], "sst2")
     write_log(small_run, [{"step": 1, "reward": 3.0, "kl": 2.0}, {"step": 2, "reward": 5, "kl": 1}])

@@ -12,7 +12,6 @@ from rllr.reporting.tables.cells import MINUS, points, signed
 from rllr.reporting.tables.console import print_table
 from rllr.reporting.tables.render import (
     html_page,
-    latex_escape,
     to_csv,
     to_html,
     to_latex,
@@ -81,29 +80,11 @@ def test_csv_is_tidy() -> None:
     assert rows[:2] == [{"x": "1", "y": "", "z": ""}, {"x": "2", "y": "", "z": "a,b"}]
 
 
-def test_latex() -> None:
-    text = to_latex(table())
-    assert r"Llama & SFT & \textbf{71.3}\textsuperscript{a} & -- \\" in text
-    assert r" & RLLR & \underline{70.0} & [1.0, 2.0] \\" in text.replace("{[", "[").replace(
-        "]}", "]"
-    )
-    assert r"95 \% CI" in text
-    assert r"\textsuperscript{a} A \& b." in text
-    assert text.count(r"\midrule") == 2
-    assert text.count("{") == text.count("}")
-
-
-def test_latex_escapes_everything() -> None:
-    assert latex_escape(r"\input{x} 5% & $a_b^c# ~<>") == (
-        r"\textbackslash{}input\{x\} 5\% \& \$a\_b\textasciicircum{}c\# "
-        r"\textasciitilde{}\textless{}\textgreater{}"
-    )
-    assert latex_escape(f"71.3 ±1.2 {MINUS}3") == r"71.3 $\pm$1.2 $-$3"
-
-
-@pytest.mark.parametrize("name", ["[x]", "*x"])
-def test_latex_row_does_not_feed_the_line_break_before_it(name: str) -> None:
-    assert f"\n{{{name}}} & SFT" in to_latex(table(name))
+def test_csv_has_no_formulas_and_keeps_numbers() -> None:
+    values = {"a": "=1+1", "b": "+x", "c": "-1", "d": "@x", "e": -1.5, "f": "ok", "g": "\t=1"}
+    cell = TableCell("", records=(values,))
+    row = next(csv.DictReader(io.StringIO(to_csv(Table("t", "", "", ("x",), (((cell,),),))))))
+    assert list(row.values()) == ["'=1+1", "'+x", "'-1", "'@x", "-1.5", "ok", "'\t=1"]
 
 
 def test_html_is_well_formed_and_escaped() -> None:
@@ -133,6 +114,17 @@ def test_console_keeps_every_column_and_fits() -> None:
     narrow = io.StringIO()
     print_table(table(), Console(file=narrow, width=12))
     assert "[1.0, 2.0]" in narrow.getvalue()
+
+
+def test_console_and_files_hold_no_control_codes() -> None:
+    hostile = table("\x1b[31mred \ud800")
+    stream = io.StringIO()
+    print_table(hostile, Console(file=stream, width=80))
+    assert "\\x1b[31mred \\ud800" in stream.getvalue()
+    for render in (to_markdown, to_csv, to_latex, html_page):
+        text = render(hostile)
+        assert "\x1b" not in text
+        assert text.encode("utf-8")
 
 
 def test_an_empty_table_renders() -> None:

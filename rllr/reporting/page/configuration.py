@@ -1,0 +1,86 @@
+"""What a run was asked to do, and how any part of it is made again."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from rllr.errors import RllrError
+from rllr.reporting.page.markup import Html, element, facts_table, join
+from rllr.reporting.results.analysis import Analysis
+from rllr.reporting.results.grid import CellKey
+
+# Resolved configurations shown in full; a run that was changed often has more.
+SHOWN = 3
+
+
+def configuration_of(analysis: Analysis) -> Html:
+    """The run in a few facts, then its resolved configurations in full, folded up."""
+    grid = analysis.run.grid
+    entries = {
+        "Run": grid.run,
+        "Code": grid.commit or "commit not recorded",
+        "Models": ", ".join(model.name for model in grid.models),
+        "Tasks": ", ".join(f"{task.name} ({task.metric})" for task in grid.tasks),
+        "Methods": ", ".join(method.name for method in grid.methods),
+        "Context": ", ".join(method.name for method in grid.context_methods) or "none",
+        "Seeds": ", ".join(map(str, grid.seeds)),
+        "Training scope": grid.scope,
+        **{name.capitalize(): origin for name, origin in grid.origins.items()},
+        "The paper's experiment": "yes" if grid.paper else "no",
+    }
+    return join(facts_table(entries, "Configuration"), _resolved(analysis.run.folder / "config"))
+
+
+def _resolved(folder: Path) -> Html:
+    """The files that jobs read, newest first."""
+    paths = sorted(folder.glob("*.json"), key=lambda path: -path.stat().st_mtime)
+    blocks = [element("details", element("summary", *_named(path)), _text(path)) for path in paths]
+    return join(*blocks[:SHOWN], *(element("p", *_named(path)) for path in paths[SHOWN:]))
+
+
+def _named(path: Path) -> list[Html | str]:
+    return ["Resolved configuration ", element("code", f"config/{path.name}")]
+
+
+def _text(path: Path) -> Html:
+    try:
+        return element("pre", path.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise RllrError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def reproduction(analysis: Analysis) -> Html:
+    """How a cell is decoded and scored again, and how it is trained again."""
+    cells = analysis.run.cells
+    key = next((key for key in analysis.run.grid.expected() if key in cells), next(iter(cells)))
+    text = (
+        "Each number comes from one cell, and a cell is a path. Delete its folder and name its "
+        "file, and it is decoded and scored again (with the --configfile or --profile that the "
+        "run had, if any); the section of each cell has its command:"
+    )
+    unit = "mixture" if cells[key].scope == "mixture" else key.task
+    trained = results_folder(analysis) / "trained" / key.model / key.method / unit
+    after = (
+        "To train it again too, delete its adapter first. Same seed, threads, versions and type "
+        "of machine give the same numbers; manifests hold seed, versions and hashes of inputs."
+    )
+    return join(
+        element("p", text),
+        element("pre", again(analysis, key)),
+        element("p", after),
+        element("pre", shlex.join(["rm", "-r", str(trained / f"seed{key.seed}")])),
+    )
+
+
+def again(analysis: Analysis, key: CellKey) -> str:
+    """The commands that decode and score a cell anew."""
+    folder = results_folder(analysis) / key.path
+    remove = shlex.join(["rm", "-r", str(folder)])
+    return f"{remove}\n{shlex.join(['snakemake', '-c2', str(folder / 'metrics.json')])}"
+
+
+def results_folder(analysis: Analysis) -> Path:
+    """The run's folder as the workflow names it; a report never shows where it was made."""
+    folder = analysis.run.folder
+    return Path("results", analysis.run.grid.run) if folder.is_absolute() else folder
