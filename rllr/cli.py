@@ -2,7 +2,7 @@
 
 Exit status: 0 done, 2 a mistake that the user can mend (one message on stderr), 75 a stage that
 was asked to stop, saved its state and goes on when it is run again, 130 interrupted by Ctrl-C, 1
-anything else.
+anything else; of `status` 1 that a run is not done, 3 that something in it has failed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rllr import __version__, interruption
-from rllr.commands import add_commands, add_show
+from rllr.commands import add_commands, add_show, add_status
 from rllr.errors import NodeError, RllrError
 from rllr.interruption import InterruptedStageError
 from rllr.result_commands import add_result_commands
@@ -24,7 +24,6 @@ from rllr.result_commands import add_result_commands
 if TYPE_CHECKING:
     from rllr.config.load import Project
     from rllr.job import Job
-    from rllr.reporting.results.grid import Grid
 
 Command = Callable[..., int | None]
 
@@ -132,19 +131,9 @@ def _add_place(stage: argparse.ArgumentParser) -> None:
 
 
 def _add_tools(commands: argparse._SubParsersAction) -> None:
-    tools: dict[str, tuple[str, Command]] = {
-        "tables": ("write the comparison tables of a folder of results", _tables),
-        "figures": ("draw the figures of a folder of results", _figures),
-        "report": ("write the HTML report of a folder of results", _report),
-    }
-    for name, (text, run) in tools.items():
-        tool = commands.add_parser(name, help=text, description=text)
-        tool.add_argument("folder", type=Path, help="a run's folder, such as results/tiny")
-        tool.add_argument("--to", type=Path, help="where to write (default: inside the folder)")
-        tool.add_argument("--config", type=Path, help="take names and order from this run")
-        tool.set_defaults(run=run)
     add_show(commands)
-    add_result_commands(commands)
+    add_status(commands)
+    add_result_commands(commands, _project)
     check = _stage_parser(commands, "check", "validate a configuration file")
     check.set_defaults(run=_check)
     add_commands(partial(_stage_parser, commands), _project)
@@ -251,66 +240,6 @@ def _check_name(option: str, name: str, known: Iterable[str]) -> None:
     names = sorted(known)
     if name not in names:
         raise RllrError(f"--{option}: {name!r} is not part of this run{nearest(name, names)}")
-
-
-def _grid(options: argparse.Namespace) -> Grid | None:
-    """How tables are laid out: by the configuration, if one is given, else as the folder says.
-
-    What goes elsewhere (`--to`) leaves the folder as it is; else it keeps the grid, from which its
-    own tables, figures and report are made.
-    """
-    if not options.config:
-        return None
-    from rllr import slices
-    from rllr.artefact import commit
-    from rllr.files import write_json
-    from rllr.layout import Layout
-    from rllr.reporting import writing
-    from rllr.reporting.results.grid import parse_grid
-
-    project = _project(options)
-    facts = {"commit": commit(), "bases": Layout(project).bases()}
-    content = {**slices.grid(project), **facts}
-    path = options.folder / "grid.json"
-    if not options.to and options.folder.is_dir() and not _holds(path, content):
-        with writing(path):
-            write_json(path, content)
-    return parse_grid(content, str(options.config))
-
-
-def _holds(path: Path, content: Any) -> bool:
-    from rllr.files import read_json
-
-    try:
-        return bool(read_json(path) == content)
-    except RllrError:
-        return False
-
-
-def _tables(options: argparse.Namespace) -> None:
-    from rllr.reporting import write_tables
-
-    for path in write_tables(
-        options.folder, options.to or options.folder / "tables", _grid(options)
-    ):
-        print(path)
-
-
-def _figures(options: argparse.Namespace) -> None:
-    from rllr.reporting import write_figures
-
-    for path in write_figures(
-        options.folder, options.to or options.folder / "figures", _grid(options)
-    ):
-        print(path)
-
-
-def _report(options: argparse.Namespace) -> None:
-    from rllr.reporting import write_report
-
-    print(
-        write_report(options.folder, options.to or options.folder / "report.html", _grid(options))
-    )
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -54,6 +54,53 @@ def _doctor(project: ReadProject, options: argparse.Namespace) -> int:
     return int(needed)
 
 
+# --- status --------------------------------------------------------------------------------------
+
+WATCH_SECONDS = 5.0
+
+
+def add_status(commands: argparse._SubParsersAction) -> None:
+    """Add `status`: what of a run is done, runs, failed, is missing or stale."""
+    text = "show what of a run is done, runs, failed, is missing or stale"
+    ends = (
+        "Exit status: 0 all is done, 1 not yet, 3 something has failed, 2 a mistake (no such run), "
+        "130 ended by Ctrl-C. `while python -m rllr status; [ $? = 1 ]; do sleep 60; done` waits "
+        "for a run's end or its first failure."
+    )
+    status = commands.add_parser("status", help=text, description=text, epilog=ends)
+    status.add_argument(
+        "folder", type=Path, nargs="?", help="a run's folder (default: the only one in results/)"
+    )
+    status.add_argument(
+        "--config",
+        type=Path,
+        help="hold the run against this configuration (default: the one that Snakemake was last "
+        "started with)",
+    )
+    status.add_argument(
+        "--watch",
+        type=float,
+        nargs="?",
+        const=WATCH_SECONDS,
+        metavar="SECONDS",
+        help=f"again every so many seconds (default: {WATCH_SECONDS:g}) until all is done",
+    )
+    status.add_argument("--json", action="store_true", help="print it for programs, with reasons")
+    status.set_defaults(run=_status)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from rllr.reporting.status.command import show_status, watch_status
+
+    if options.watch is None:
+        return show_status(options.folder, options.config, as_json=options.json)
+    if options.json:
+        raise RllrError("--json: prints once; leave out --watch")
+    if not options.watch > 0:
+        raise RllrError(f"--watch: {options.watch:g} is no time to wait; seconds above 0")
+    return watch_status(options.folder, options.config, options.watch)
+
+
 # --- show ----------------------------------------------------------------------------------------
 
 VIEWS = ("data", "rationales", "pairs")

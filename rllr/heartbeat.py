@@ -125,6 +125,37 @@ def _alive(path: Path, locked: bool) -> bool:
     return _age(path) < STALE_SECONDS
 
 
+def holder(path: Path) -> str:
+    """Who is writing beside the heartbeat `path`, "" for nobody; takes and changes nothing.
+
+    On this host its lock tells, elsewhere (or without locks) whether it is fresh.
+    """
+    owner = _owner(path)
+    if not owner:
+        return ""
+    held = _held(path) if owner.endswith(f" on {socket.gethostname()}") else None
+    if held is None:
+        try:
+            held = _age(path) < STALE_SECONDS
+        except OSError:  # a folder that only others may write to
+            held = time.time() - path.stat().st_mtime < STALE_SECONDS
+    return owner if held else ""
+
+
+def _held(path: Path) -> bool | None:
+    """Whether a process of this host has the lock; None on a file system without locks."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    return False
+
+
 def _age(path: Path) -> float:
     """Seconds since the file was touched, by the clock of the file server."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from rllr.config.data import GeneratedData, HubData, ReleaseData
@@ -35,7 +36,7 @@ class Layout:
 
     project: Project
 
-    @property
+    @cached_property
     def run(self) -> Path:
         """The run's folder; nothing is written outside it but shared base models."""
         return Path(self.project.config.results_dir) / self.project.config.run

@@ -22,11 +22,16 @@ PRUNED = "pruned.json"
 def pruned_paths(run: Path) -> set[Path]:
     """Weights files that were pruned; one that came back is forgotten, and missed if deleted."""
     path = run / PRUNED
-    listed = set(map(Path, read_json(path)["weights"])) if path.exists() else set()
+    listed = listed_weights(path)
     gone = {weights for weights in listed if not weights.exists()}
     if gone != listed:
         write_json(path, {"weights": sorted(map(str, gone))})
     return gone
+
+
+def listed_weights(path: Path) -> set[Path]:
+    """The weights files that the list at `path` names; none where there is no list."""
+    return set(map(Path, read_json(path)["weights"])) if path.exists() else set()
 
 
 def prune(project: Project, *, dry_run: bool = False) -> str:

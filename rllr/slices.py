@@ -6,12 +6,13 @@ read it, and no others. Manifests record the slice itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rllr.config.asking import JudgeConfig, TeacherConfig
 from rllr.config.load import Project
 from rllr.config.schema import ScoreLabels
+from rllr.files import digest
 from rllr.layout import base_slice, data_slice, related_tasks, teacher_slice
 from rllr.paper import is_papers
 from rllr.teacher.compared import compared_tasks, method_pairs
@@ -124,6 +125,17 @@ def policy(project: Project, model: str, method: str, unit: str) -> Slice:
 def predict(project: Project, model: str, tasks: Iterable[str]) -> Slice:
     """Prediction with a trained model."""
     return {**_model(project, model, tasks), "threads": project.config.threads.inference}
+
+
+def input_hash(project: Project, model: str, task: str, weights: Sequence[str], test: str) -> str:
+    """Hash of all that a cell's predictions depend on, from the hashes of files.
+
+    `weights` are those of the base model, its tokenizer and the adapters, `test` the test split's.
+    """
+    prompt = [segment.model_dump() for segment in project.models[model].prompt]
+    generation = project.config.generation.model_dump(exclude={"batch_size"})
+    made = digest([weights, prompt, generation, project.models[model].precision])
+    return digest([made, test, project.tasks[task].model_dump()])
 
 
 def score(project: Project, tasks: Iterable[str]) -> Slice:

@@ -51,10 +51,11 @@ def rationales(project: Project, task: str) -> None:
     layout = Layout(project)
     source, folder = layout.data(task), layout.rationales(task)
     inputs = [source / f"{split}.jsonl" for split in WITH_WRONG]
-    seed = project.config.teacher.seed
-    with artefact(
-        folder / MANIFEST, "rationales", slices.rationales(project, task), seed=seed, inputs=inputs
-    ) as notes:
+    seed, settings = project.config.teacher.seed, slices.rationales(project, task)
+    with (  # a language model may write for hours
+        sole_writer(folder),
+        artefact(folder / MANIFEST, "rationales", settings, seed=seed, inputs=inputs) as notes,
+    ):
         notes.update(write_rationales(project, task, source, folder))
 
 
@@ -149,7 +150,10 @@ def judge(job: Job, start: str) -> None:
         inputs += released_files(job.project, task, data, RATIONALE_SENSITIVE)
     judges = make_judges(job.project, job.data)
     folder = job.rationale_pairs(start)
-    with artefact(folder / MANIFEST, "judge", settings, seed=job.seed, inputs=inputs) as notes:
+    with (
+        sole_writer(folder),
+        artefact(folder / MANIFEST, "judge", settings, seed=job.seed, inputs=inputs) as notes,
+    ):
         notes.update(write_rationale_pairs(job.project, judges, inputs[0], folder, job.seed))
 
 
@@ -245,7 +249,10 @@ def judge_test(job: Job) -> None:
     tasks = compared_tasks(job.project, job.unit)
     judges = make_judges(job.project, {task: job.layout.data(task) for task in tasks})
     folder = job.judged
-    with artefact(folder / MANIFEST, "judge_test", settings, seed=job.seed, inputs=inputs) as notes:
+    with (
+        sole_writer(folder),
+        artefact(folder / MANIFEST, "judge_test", settings, seed=job.seed, inputs=inputs) as notes,
+    ):
         notes.update(write_comparisons(job, judges, folder))
 
 

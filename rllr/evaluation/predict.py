@@ -10,10 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rllr import slices
 from rllr.artefact import artefact
 from rllr.data.examples import read_examples
 from rllr.evaluation.generate import generate_ids
-from rllr.files import digest, read_json, sha256, write_jsonl
+from rllr.files import read_json, sha256, write_jsonl
 from rllr.job import Job
 from rllr.layout import ADAPTER, FULL_MODEL, PREDICTIONS, PREDICTIONS_MANIFEST, TOKENIZER
 from rllr.tasks.question import question_text
@@ -49,23 +50,20 @@ class Predictor:
         return [*base, self.job.base / TOKENIZER, *found]
 
     @cached_property
-    def weights_hash(self) -> str:
-        """Hash of all weights and of how prompts and responses are made."""
-        prompt = [segment.model_dump() for segment in self.job.config.prompt]
-        generation = self.job.project.config.generation.model_dump(exclude={"batch_size"})
-        precision = self.job.config.precision
-        return digest([[sha256(path) for path in self.inputs], prompt, generation, precision])
+    def hashes(self) -> list[str]:
+        """Their hashes."""
+        return [sha256(path) for path in self.inputs]
 
     def predict_task(self, task: str) -> bool:
         """Write a task's predictions unless they are there; returns whether it decoded."""
         test = self.job.layout.data(task) / "test.jsonl"
-        schema = self.job.project.tasks[task]
-        inputs = digest([self.weights_hash, sha256(test), schema.model_dump()])
-        cell = self.job.layout.cell(self.job.model, task, self.method, self.job.seed)
+        project, model = self.job.project, self.job.model
+        inputs = slices.input_hash(project, model, task, self.hashes, sha256(test))
+        cell = self.job.layout.cell(model, task, self.method, self.job.seed)
         if _up_to_date(cell, inputs):
             return False
         path = cell / PREDICTIONS_MANIFEST
-        settings = {"model": self.job.model, "method": self.method, "task": task}
+        settings = {"model": model, "method": self.method, "task": task}
         files = [*self.inputs, test]
         with artefact(path, "predict", settings, seed=self.job.seed, inputs=files) as notes:
             notes |= {"input_hash": inputs, **self._decode(task, test, cell / PREDICTIONS)}

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rllr import slices
+from rllr.artefact import artefact
 from rllr.config.load import BASELINE, Project
 from rllr.config.schema import ScoreLabels
 from rllr.data.examples import read_examples
@@ -43,9 +45,16 @@ def _write_metrics(
 
 def write_baseline(project: Project, task: str) -> None:
     """The majority class of the SFT split (for scores its mean), predicted for every test row."""
-    layout, schema = Layout(project), project.tasks[task]
-    folder = layout.baseline(task)
-    label = constant_prediction(project, task)
+    layout = Layout(project)
+    folder, settings = layout.baseline(task), slices.score(project, [task])
+    inputs = [layout.data(task) / "test.jsonl", _sft_split(project, task)]
+    manifest = folder / PREDICTIONS_MANIFEST
+    with artefact(manifest, "baseline", settings, seed=0, inputs=inputs):
+        _write_constant(project, task, folder)
+
+
+def _write_constant(project: Project, task: str, folder: Path) -> None:
+    schema, label = project.tasks[task], constant_prediction(project, task)
     rows = [
         {
             "id": example["id"],
@@ -55,7 +64,7 @@ def write_baseline(project: Project, task: str) -> None:
             "label": example["label"],
             "parsed": True,
         }
-        for example in read_examples(layout.data(task) / "test.jsonl", schema)
+        for example in read_examples(Layout(project).data(task) / "test.jsonl", schema)
     ]
     write_jsonl(folder / PREDICTIONS, rows)
     cell = {"model": BASELINE, "task": task, "method": "majority", "seed": 0}
@@ -68,12 +77,14 @@ def constant_prediction(project: Project, task: str) -> Label:
 
     A further test set has that of the task which models are trained on.
     """
-    task = project.tasks[task].test_of or task
-    schema = project.tasks[task]
-    path = Layout(project).data(task) / "sft.jsonl"
-    labels = [row["label"] for row in read_examples(path, schema)]
+    schema = project.tasks[project.tasks[task].test_of or task]
+    labels = [row["label"] for row in read_examples(_sft_split(project, task), schema)]
     if isinstance(schema.labels, ScoreLabels):
         return round(sum(labels) / len(labels), schema.labels.decimals)
     counts = Counter(labels)
     values: list[Label] = list(schema.labels.values)
     return max(values, key=lambda label: counts[label])
+
+
+def _sft_split(project: Project, task: str) -> Path:
+    return Layout(project).data(project.tasks[task].test_of or task) / "sft.jsonl"

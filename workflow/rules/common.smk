@@ -31,6 +31,8 @@ from rllr import slices
 from rllr.config.load import load
 from rllr.data import sources
 from rllr.errors import RllrError
+from rllr.expected import expected_stages
+from rllr.expected.stage import ROWS
 from rllr.files import digest, write_json
 from rllr.job import Job, gold_pairs
 from rllr.layout import (
@@ -65,12 +67,13 @@ LOGS = LAYOUT.logs
 CONFIG = LAYOUT.config_file()
 if not CONFIG.exists():
     write_json(CONFIG, PROJECT.dump())
+elif workflow.is_main_process:
+    CONFIG.touch()  # `status` holds a run against the one that was taken up last
 
 TASKS = PROJECT.data_tasks
-SPLITS = ["sft", "rm", "rl", "validation", "test"]
-RATIONALES = ["sft", "rm", "validation"]
-PAIRS = ["train", "heldout"]
-ROWS = {"data": SPLITS, "rationales": RATIONALES, "pairs": PAIRS}
+SPLITS, RATIONALES, PAIRS = (
+    list(ROWS[part]) for part in ("data", "rationales", "pairs")
+)
 REWARDS = list(PROJECT.config.reward_models)
 THREADS = PROJECT.config.threads
 SFT_WEIGHTS = FULL_MODEL if PROJECT.config.training.sft.tuning == "full" else ADAPTER
@@ -227,7 +230,10 @@ def sft_rationales(wildcards):
 
 def stage_files(job, stage):
     """Weights, their configuration and manifest of a trained stage."""
-    weights = LAYOUT.weights(job.model, stage, job.unit, job.seed)
+    return files_with(LAYOUT.weights(job.model, stage, job.unit, job.seed))
+
+
+def files_with(weights):
     return [
         weights,
         weights.parent / config_of(weights.name),
@@ -355,7 +361,7 @@ def every_cell():
     names = ["predictions.jsonl", "predictions.manifest.json"]
     cells = [LAYOUT.cell(*cell) / name for cell in cell_grid() for name in names]
     baselines = [
-        LAYOUT.baseline(task) / "predictions.jsonl" for task in PROJECT.test_tasks
+        LAYOUT.baseline(task) / name for task in PROJECT.test_tasks for name in names
     ]
     return [*every_metric(), *cells, *baselines]
 
@@ -367,45 +373,11 @@ def every_model():
     return [*map(LAYOUT.base_weights, models), *files]
 
 
-def needed_stages():
-    """Trained stages that the run's methods rest on, upstream ones included."""
-    found = {}
-    queue = [
-        m for m in PROJECT.config.methods if PROJECT.methods[m].algorithm != "none"
-    ]
-    while queue:
-        stage = queue.pop(0)
-        if stage in found or stage == "base":
-            continue
-        found[stage] = True
-        if stage in PROJECT.methods:
-            method = PROJECT.methods[stage]
-            queue += [method.start, *method.reward_models]
-        else:
-            queue.append(PROJECT.config.reward_models[stage].start)
-    return list(found)
-
-
-def kept_files(job, stage):
-    """A trained stage's files, and what only tables and figures read."""
-    rewards = [job.trained(stage) / SAMPLE_REWARDS] if stage in REWARDS else []
-    return [*stage_files(job, stage), *rewards]
-
-
 def every_trained_stage():
     """All stages' files by name: a deleted one is made again, a pruned one is not asked for."""
-    config = PROJECT.config
-    jobs = [
-        Job(PROJECT, model, unit, seed)
-        for model in config.models
-        for unit in PROJECT.units
-        for seed in config.seeds
-    ]
+    trained = [stage for stage in expected_stages(PROJECT).values() if stage.weights]
     paths = [
-        path
-        for job in jobs
-        for stage in needed_stages()
-        for path in kept_files(job, stage)
+        path for stage in trained for path in (*files_with(stage.weights), *stage.files)
     ]
     gone = pruned_paths(RUN)
     return [path for path in paths if path not in gone]

@@ -74,6 +74,7 @@ rule baseline:
     output:
         metrics=LAYOUT.baseline("{task}") / "metrics.json",
         predictions=LAYOUT.baseline("{task}") / "predictions.jsonl",
+        manifest=LAYOUT.baseline("{task}") / "predictions.manifest.json",
     log:
         LOGS / "baseline/{task}.log",
     localrule: True

@@ -31,6 +31,13 @@ MEANINGS = {
     "whether that stage did something is not known.",
     "predictions_disagree": "Its predictions do not give the value in its metrics file; it has no "
     "part in intervals.",
+    "other_code": "It rests on a stage that ran other code than most of its kind",
+    "other_data": "It rests on a stage that read other data than most",
+    "other_training": "It rests on another training of a stage than most",
+    "other_settings": "It rests on a stage with other settings than most of its seeds, or than the "
+    "configuration has",
+    "other_versions": "It rests on a stage that ran with other versions than most",
+    "other_device": "It rests on a stage that ran on another device than most of its kind",
     "other_examples": "It was scored on other test examples than most of its task's cells; it has "
     "no part in intervals.",
 }
@@ -40,14 +47,20 @@ AllPredictions = dict[CellKey, Predictions]
 
 @dataclass(frozen=True)
 class Flag:
-    """Why a number deserves distrust: a code of `MEANINGS` (or the scorer's own), and the facts."""
+    """Why a number deserves distrust: a code of `MEANINGS` (or the scorer's own), and the facts.
+
+    A code may go on with `: ` and facts, where each needs a footnote of its own.
+    """
 
     code: str
     detail: str = ""
 
 
 def meaning(code: str) -> str:
-    """The sentence that explains a flag's code."""
+    """The sentence that explains a flag's code, with the facts that stand behind a colon in it."""
+    kind, _, facts = code.partition(": ")
+    if facts and kind in MEANINGS:
+        return f"{MEANINGS[kind]}: {facts}."
     return MEANINGS.get(code, f"Flagged by the scorer: {code}.")
 
 
@@ -62,8 +75,15 @@ def check_run(run: Run, predictions: AllPredictions) -> dict[CellKey, tuple[Flag
         own = [*_scorer_flags(run, key), *_prediction_flags(run, key, predictions)]
         own += [flag for stage in _stages_behind(run, key) for flag in stage_flags(run, stage)]
         own += _still_policy(run, key, predictions)
+        own += _made_otherwise(run, key)
         flags[key] = tuple(dict.fromkeys(own))
     return flags
+
+
+def _made_otherwise(run: Run, key: CellKey) -> list[Flag]:
+    """Each with its own footnote: what differs is part of the code."""
+    found = run.provenance.deviations.get(key, ())
+    return [Flag(f"{one.kind}: {one.facts}", one.where) for one in found]
 
 
 def stage_of(run: Run, key: CellKey, method: str) -> StageKey:

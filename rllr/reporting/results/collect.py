@@ -20,6 +20,7 @@ from rllr.errors import RllrError
 from rllr.reporting.results.find import find_metrics, other_folder
 from rllr.reporting.results.grid import CellKey, Grid, Metric, first_problem, infer_grid, read_grid
 from rllr.reporting.results.judged import Judged, JudgedKey, load_judged
+from rllr.reporting.results.provenance import Provenance, trace
 from rllr.reporting.results.spent import Spent, read_spent
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -149,6 +150,7 @@ class Run:
     left_out: int = 0
     judged: dict[JudgedKey, Judged] = field(default_factory=dict)
     spent: dict[Path, Spent] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
 
 
 def load_run(run_dir: Path, grid: Grid | None = None) -> Run:
@@ -173,7 +175,8 @@ def load_run(run_dir: Path, grid: Grid | None = None) -> Run:
     stages = dict(_read_stages(run_dir, warnings))
     judged = load_judged(run_dir, grid, warnings)
     spent = read_spent(run_dir, grid.bases.values(), warnings)
-    return Run(run_dir, grid, cells, stages, warnings, left_out, judged, spent)
+    traced = trace(run_dir, grid.run, cells, grid.expected_settings, warnings)
+    return Run(run_dir, grid, cells, stages, warnings, left_out, judged, spent, traced)
 
 
 def _own_grid(run_dir: Path, found: dict[CellKey, Cell]) -> Grid:

@@ -96,6 +96,8 @@ class Grid:
     comparisons: tuple[tuple[str, str], ...] | None = None
     # Base models' folders by model, seen from the run's: runs share them.
     bases: dict[str, str] = field(default_factory=dict)
+    # Digests of the settings of each stage, by its folder; see `rllr.expected`.
+    expected_settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def test_tasks(self) -> tuple[TaskEntry, ...]:

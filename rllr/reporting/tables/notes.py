@@ -91,6 +91,8 @@ def run_notes(analysis: Analysis) -> tuple[str, ...]:
     if run.left_out:
         files = "file was" if run.left_out == 1 else "files were"
         notes.append(f"{run.left_out} unusable metrics {files} left out.")
+    if provenance := run.provenance.note():
+        notes.append(provenance)
     if not run.stages:
         notes.append("No training summaries were found: whether stages did something is unchecked.")
     return tuple(notes)

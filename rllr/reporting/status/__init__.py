@@ -1,0 +1,1 @@
+"""The state of a run: what is done, runs, failed, is missing or stale; nothing needs torch."""
