@@ -29,6 +29,8 @@ METHOD_NAMES = {
 }
 
 Metric = Literal["accuracy", "pearson"]
+# Of an example, or predicted: a class name, stars, or a score.
+Label = str | int | float
 
 
 class CellKey(NamedTuple):

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from rllr import files
 from rllr.errors import RllrError
 from rllr.reporting.results.collect import Cell, Run
-from rllr.reporting.results.grid import CellKey
-
-Label = str | int | float
+from rllr.reporting.results.grid import CellKey, Label
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from rllr import files
 from rllr.errors import RllrError
-from rllr.reporting.results.grid import Metric, first_problem
-from rllr.reporting.results.predictions import Label
+from rllr.reporting.results.grid import Label, Metric, first_problem
 from rllr.tasks.verdict import is_right
 
 Outcome = Literal["right", "wrong", "unparsed"]

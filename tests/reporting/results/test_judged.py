@@ -92,7 +92,9 @@ def test_a_folder_without_one_of_its_files_is_not_done(small_run: SyntheticRun, 
 def test_a_file_in_place_of_a_folder(small_run: SyntheticRun) -> None:
     small_run.write("judged/llama/mixture/seed0", "")
     found = load(small_run)
-    assert found.judged == {} and "seed0: left out: cannot be read" in found.warnings[0]
+    assert (
+        found.judged == {} and "seed0: left out: manifest.json: cannot be read" in found.warnings[0]
+    )
 
 
 def test_a_manifest_of_something_else(small_run: SyntheticRun) -> None:
