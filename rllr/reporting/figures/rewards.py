@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from rllr.reporting.figures.plotting import WIDTH, Style, empty_figure, styles_of, wrap
 from rllr.reporting.results.analysis import Analysis
 from rllr.reporting.results.clouds import Cloud, calibrated, clouds
-from rllr.reporting.results.collect import RewardSummary
+from rllr.reporting.results.summaries import RewardSummary
 from rllr.reporting.statistics.bootstrap import wilson_interval
 from rllr.reporting.tables.reward_models import KIND_NAMES
 

@@ -67,18 +67,21 @@ def _difference(theirs: str, overall: Estimate) -> str:
     if len(overall.covered) < overall.expected:
         text += f" over {len(overall.covered)} of {overall.expected} cells"
     if overall.low is None or overall.high is None:
-        return f"{text} (no interval: predictions are missing)"
+        return f"{text} (no interval: predictions or seeds are missing)"
     return f"{text} (95 % CI {interval_text(overall.low, overall.high)})"
 
 
 def _verdict(analysis: Analysis, overall: dict[str, Estimate]) -> str:
     better = [name for name, one in overall.items() if (one.low or 0.0) > 0]
     worse = [name for name, one in overall.items() if (one.high or 0.0) < 0]
-    rest = [name for name in overall if name not in (*better, *worse)]
+    rest = [
+        name for name, one in overall.items() if one.interval and name not in (*better, *worse)
+    ]
     found = [f"better than {_listed(better)}"] if better else []
     found += [f"worse than {_listed(worse)}"] if worse else []
     shown = [f"it is {_listed(found)}{_reach(analysis)}"] if found else []
     shown += [f"this run shows no difference to {_listed(rest)}"] if rest else []
+    shown = shown or ["whether that is more than chance is not known"]
     flagged = "; flagged cells are among those compared" if _any_flag(analysis) else ""
     return "; ".join(shown) + flagged
 

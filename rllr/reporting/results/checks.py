@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rllr.reporting.results.collect import RewardSummary, RlSummary, Run, SftSummary, StageKey
+from rllr.reporting.results.collect import Run
 from rllr.reporting.results.grid import CONTEXT_METHODS, CellKey
 from rllr.reporting.results.predictions import Predictions
+from rllr.reporting.results.summaries import RewardSummary, RlSummary, SftSummary, StageKey
 
 WEAK_PAIR_ACCURACY = 0.55
 STANDARD_ERRORS = 2.0

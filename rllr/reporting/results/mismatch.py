@@ -21,8 +21,10 @@ from rllr import files
 from rllr.config.schema import MIXTURE
 from rllr.errors import RllrError
 from rllr.layout import MANIFEST, SAMPLE_REWARDS
-from rllr.reporting.results.collect import Count, Finite, Run, StageKey
+from rllr.reporting.results.collect import Run
 from rllr.reporting.results.grid import first_problem
+from rllr.reporting.results.reading import Count, Finite
+from rllr.reporting.results.summaries import StageKey
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Found = TypeVar("Found")

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from rllr import files
 from rllr.errors import RllrError
-from rllr.reporting.results.collect import Cell, Run
+from rllr.reporting.results.cells import Cell
+from rllr.reporting.results.collect import Run
 from rllr.reporting.results.grid import CellKey, Label
 
 

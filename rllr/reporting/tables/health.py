@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 from rllr.reporting.results.analysis import Analysis
 from rllr.reporting.results.checks import stage_of
-from rllr.reporting.results.collect import RlSummary
 from rllr.reporting.results.grid import CellKey
 from rllr.reporting.results.health import TaskHealth, task_health
+from rllr.reporting.results.summaries import RlSummary
 from rllr.reporting.tables.cells import MINUS, points, signed, to_points
 from rllr.reporting.tables.notes import run_notes
 from rllr.reporting.tables.table import MISSING, Footnotes, Record, Row, Table, TableCell

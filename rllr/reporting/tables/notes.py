@@ -66,7 +66,9 @@ def paper_note(analysis: Analysis, overall: Mapping[str, Estimate | None]) -> st
     parts = []
     for other, estimate in overall.items():
         verdict = "this run has no interval for it"
-        if estimate and estimate.interval:
+        if estimate and len(estimate.covered) < estimate.expected:
+            verdict = "this run is not complete"
+        elif estimate and estimate.interval:
             low, high = 100 * estimate.interval.low, 100 * estimate.interval.high
             inside = "contains" if low <= GAINS[other] <= high else "does not contain"
             verdict = f"this run's interval {inside} it"

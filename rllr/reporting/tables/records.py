@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from rllr.reporting.results.analysis import Analysis, Estimate
-from rllr.reporting.results.collect import Cell
+from rllr.reporting.results.cells import Cell
 from rllr.reporting.results.grid import CellKey
 from rllr.reporting.tables.cells import estimate_record, to_points
 from rllr.reporting.tables.table import Record

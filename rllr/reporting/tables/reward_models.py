@@ -13,12 +13,12 @@ from dataclasses import replace
 
 from rllr.reporting.results.analysis import Analysis
 from rllr.reporting.results.checks import stage_flags
-from rllr.reporting.results.collect import (
+from rllr.reporting.results.collect import Run
+from rllr.reporting.results.summaries import (
     PAIR_KINDS,
     PairCount,
     PairKind,
     RewardSummary,
-    Run,
     StageKey,
 )
 from rllr.reporting.statistics.bootstrap import wilson_interval

@@ -9,8 +9,9 @@ from synthetic_run import SyntheticRun, judged_pairs, sampled_rows
 
 from rllr.reporting.results.analysis import analyse
 from rllr.reporting.results.clouds import Cloud, calibrated, clouds
-from rllr.reporting.results.collect import StageKey, load_run
+from rllr.reporting.results.collect import load_run
 from rllr.reporting.results.mismatch import ALL, Judged, load_mismatch
+from rllr.reporting.results.summaries import StageKey
 
 REWARDS = "trained/llama/rllr_rm/mixture/seed0/sample_rewards.jsonl"
 MANIFEST = "pairs/rationale_sensitive/llama/sft/mixture/seed0/manifest.json"

@@ -133,7 +133,7 @@ def test_one_of_three_seeds_gives_no_interval(seeded: SyntheticRun) -> None:
 
 
 def test_the_papers_gain_is_held_against_the_interval(run: SyntheticRun) -> None:
-    run.grid(paper=True)
+    run.grid(paper=True, tasks=[{"key": "sst2", "name": "SST-2", "metric": "accuracy"}])
     for model in BOTH:
         run.cell(model, "sst2", "sft", [class_row(i, True) for i in range(50)])
         run.cell(model, "sst2", "rllr", [class_row(i, True) for i in range(50)])
@@ -142,6 +142,8 @@ def test_the_papers_gain_is_held_against_the_interval(run: SyntheticRun) -> None
     for model in BOTH:
         run.cell(model, "sst2", "sft", [class_row(i, i > 0) for i in range(50)])
     assert f"{said} contains it)" in delta_table(analysed(run)).caption
+    run.grid(paper=True)
+    assert "over SFT (this run is not complete)" in delta_table(analysed(run)).caption
     run.grid(paper=False)
     assert "1.54" not in delta_table(analysed(run)).caption
 
