@@ -61,8 +61,8 @@ def load_run(run_dir: Path, grid: Grid | None = None) -> Run:
         warnings.append(f"{outside} cells lie outside the run's grid and are not in the tables")
     stages = dict(read_summaries(run_dir, warnings))
     judged = load_judged(run_dir, grid, warnings)
-    spent = read_spent(run_dir, grid.bases.values(), warnings)
     traced = trace(run_dir, grid.run, cells, grid.expected_settings, warnings)
+    spent = read_spent(run_dir, grid.bases.values(), warnings)
     warnings = _once(warnings)
     return Run(run_dir, grid, cells, stages, warnings, left_out, judged, spent, traced)
 

@@ -28,7 +28,8 @@ class Asked:
 
     def json(self, run: TinyRun) -> tuple[int, Found]:
         """Everything by kind and name; cells are of kind `cell`."""
-        run.config.write_text(yaml.safe_dump(run.raw))
+        # Whole or not at all: a job that has just begun may be reading it.
+        write_text(run.config, yaml.safe_dump(run.raw))
         code, out, err = self("--config", run.config, "--json")
         assert not err
         record = json.loads(out)
