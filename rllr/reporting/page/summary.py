@@ -74,9 +74,7 @@ def _difference(theirs: str, overall: Estimate) -> str:
 def _verdict(analysis: Analysis, overall: dict[str, Estimate]) -> str:
     better = [name for name, one in overall.items() if (one.low or 0.0) > 0]
     worse = [name for name, one in overall.items() if (one.high or 0.0) < 0]
-    rest = [
-        name for name, one in overall.items() if one.interval and name not in (*better, *worse)
-    ]
+    rest = [name for name, one in overall.items() if one.interval and name not in (*better, *worse)]
     found = [f"better than {_listed(better)}"] if better else []
     found += [f"worse than {_listed(worse)}"] if worse else []
     shown = [f"it is {_listed(found)}{_reach(analysis)}"] if found else []

@@ -11,6 +11,7 @@ import yaml
 from tiny_project import TinyRun, make_run
 
 from rllr import cli, stages
+from rllr.files import write_text
 
 Found = dict[tuple[str, str], dict[str, Any]]
 
