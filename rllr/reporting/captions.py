@@ -9,8 +9,8 @@ from __future__ import annotations
 FIGURE_CAPTIONS = {
     "scores": "Average over tasks of each trained method, per model, with 95 % interval (with one "
     "seed: for test sampling only). A hollow marker does not cover all its cells.",
-    "delta": "RLLR minus each other method, in points, averaged over tasks, with 95 % interval (with "
-    "one seed: for test sampling only). A hollow marker does not cover all its cells.",
+    "delta": "RLLR minus each other method, in points, averaged over tasks, with 95 % interval "
+    "(with one seed: for test sampling only). A hollow marker does not cover all its cells.",
     "reward_curves": "Reward and KL divergence from the starting model at each training step "
     "(faint), and their rolling mean. Methods are rewarded by different models: compare the shape "
     "of reward curves, not their height.",
