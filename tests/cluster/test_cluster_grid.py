@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from rllr.config.load import CONFIG_DIR, read_yaml
+from rllr.reporting.names import TABLE_FORMATS, TABLES
 from tests.cluster.conftest import IMAGE, on_cluster
 from tests.workflow.conftest import Workspace, read, write_workspace
 
@@ -24,9 +25,14 @@ def test_every_metric_and_prediction_is_that_of_a_local_run(
 
 
 def test_the_tables_are_those_of_a_local_run(local: Workspace, submitted: Workspace) -> None:
-    tables = {path.name: path.read_bytes() for path in local.path("tables").iterdir()}
-    assert len(tables) == 16
-    assert {p.name: p.read_bytes() for p in submitted.path("tables").iterdir()} == tables
+    found = [
+        {path.name: path.read_bytes() for path in run.path("tables").iterdir()}
+        for run in (local, submitted)
+    ]
+    assert set(found[0]) == set(found[1]) == {f"{n}.{e}" for n in TABLES for e in TABLE_FORMATS}
+    timed = {f"{name}.{end}" for name in ("cost", "method_cost") for end in TABLE_FORMATS}
+    same = [{name: table for name, table in one.items() if name not in timed} for one in found]
+    assert same[0] == same[1]
 
 
 def test_manifests_name_the_image_and_the_commit(submitted: Workspace) -> None:
