@@ -84,7 +84,7 @@ class Ledger:
         return sorted(found, key=lambda s: (KINDS.index(s.kind), place.get(s.name, -1), s.name))
 
     def behind(self, model: str, method: str) -> list[Stage] | None:
-        """All stages that a method of a model rests on, itself first; None if one has no spent.
+        """All stages that a method of a model rests on, itself first; None if one has no manifest.
 
         Its start, its reward models and theirs and, where the judge's pairs train one of them,
         sampling and judging. Not: the base model, and what all models share (data, rationales).
@@ -113,7 +113,7 @@ class Ledger:
         return self.run.grid.seeds
 
     def seed_cost(self, model: str, stages: Sequence[Stage], seed: int) -> Cost | None:
-        """What some stages of a model took with one seed; None if an artefact has no spent."""
+        """What some stages of a model took with one seed; None if an artefact has no manifest."""
         wanted = [
             Part(model, stage, unit, None if stage.kind == BASE else seed)
             for stage in stages
@@ -154,7 +154,7 @@ def _part(run: Run, path: Path, spent: Spent) -> Part | None:
     if spent.stage == "predict":  # its path names the task first
         name, unit = unit, name
     number = folder.removeprefix("seed")
-    seed = int(number) if number.isdigit() else None
+    seed = int(number) if number.isdecimal() else None
     known = model in {entry.key for entry in run.grid.models} and seed in run.grid.seeds
     return Part(model, Stage(spent.stage, name), unit, seed) if known else None
 
