@@ -11,8 +11,9 @@ FIGURE_CAPTIONS = {
     "seed: for test sampling only). A hollow marker does not cover all its cells.",
     "delta": "RLLR minus each other method, in points, averaged over tasks, with 95 % interval "
     "(with one seed: for test sampling only). A hollow marker does not cover all its cells.",
-    "reward_curves": "Reward and KL divergence from the starting model at each training step "
-    "(faint), and their rolling mean. Methods are rewarded by different models: compare the shape "
+    "reward_curves": "Reward and KL divergence from the starting model (nats per response, "
+    "estimated from the batch, so that it may be below 0) at each training step (faint), and their "
+    "rolling mean. Methods are rewarded by different models: compare the shape "
     "of reward curves, not their height.",
     "rewards": "Rewards of held-out sampled responses with a right label (filled) and with a wrong "
     "or no readable one (outlined), of all tasks, each in standard deviations from the reward "

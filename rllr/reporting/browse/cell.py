@@ -98,9 +98,12 @@ def _numbers(analysis: Analysis, key: CellKey, sheet: Sheet) -> None:
 
 
 def _value(analysis: Analysis, key: CellKey) -> list[str]:
-    cell = analysis.run.cells[key]
+    """The interval of tables and report; without predictions that of the metrics file."""
+    cell, estimate = analysis.run.cells[key], analysis.estimate([{key.seed: {key: 1.0}}], seeds=1)
+    found = estimate.interval if estimate else None
+    low, high = (found.low, found.high) if found else (cell.ci_low, cell.ci_high)
     share = f"{cell.unparsed} ({100 * cell.unparsed / cell.n:.1f} %)"
-    return [points(cell.value), interval_text(cell.ci_low, cell.ci_high), share]
+    return [points(cell.value), interval_text(low, high), share]
 
 
 def _flags(analysis: Analysis, key: CellKey, sheet: Sheet) -> None:
@@ -122,10 +125,10 @@ def _files(analysis: Analysis, key: CellKey, sheet: Sheet) -> None:
     for path in (trained / name for name in TRAINED):
         if path.exists():
             sheet.note(str(path))
-    path = run.folder / key.path / METRICS
+    folder = run.folder / key.path
     sheet.note("To make it again (with the --configfile or --profile that the run had, if any):")
-    sheet.note(f"  rm {path}")
-    sheet.note(f"  snakemake -c2 {path}")
+    sheet.note(f"  rm -r {folder}")
+    sheet.note(f"  snakemake -c2 {folder / METRICS}")
 
 
 def _responses(analysis: Analysis, key: CellKey, request: CellRequest, sheet: Sheet) -> None:

@@ -55,15 +55,16 @@ def reproduction(analysis: Analysis) -> Html:
     cells = analysis.run.cells
     key = next((key for key in analysis.run.grid.expected() if key in cells), next(iter(cells)))
     text = (
-        "Each number comes from one cell, and a cell is a path. Delete its folder and name its "
-        "file, and it is decoded and scored again (with the --configfile or --profile that the "
-        "run had, if any); the section of each cell has its command:"
+        "Each score is of one cell or a mean of several, and a cell is a path. Delete its folder "
+        "and name its file, and it is decoded and scored again (with the --configfile or --profile "
+        "that the run had, if any); the section of each cell has its command:"
     )
     unit = "mixture" if cells[key].scope == "mixture" else key.task
     trained = results_folder(analysis) / "trained" / key.model / key.method / unit
     after = (
-        "To train it again too, delete its adapter first. Same seed, threads, versions and type "
-        "of machine give the same numbers; manifests hold seed, versions and hashes of inputs."
+        "To train it again too, delete the folder of its weights first. Same seed, threads, "
+        "versions and type of machine give the same numbers; manifests hold seed, versions and "
+        "hashes of inputs."
     )
     return join(
         element("p", text),

@@ -25,7 +25,7 @@ ul { margin: .25rem 0; padding-left: 1.25rem; }
 table { border-collapse: collapse; font-size: .85rem; line-height: 1.35;
   font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 caption { caption-side: top; text-align: left; font-weight: 600; padding: .25rem 0; }
-th, td { padding: .2rem .55rem; text-align: left; white-space: nowrap; vertical-align: baseline; }
+th, td { padding: .2rem .5rem; text-align: left; white-space: nowrap; vertical-align: baseline; }
 th { font-weight: 600; } tbody th { font-weight: 400; }
 .number { text-align: right; }
 thead tr { border-top: 2px solid var(--ink); border-bottom: 1px solid var(--ink); }

@@ -26,6 +26,7 @@ from rllr.reporting.statistics.bootstrap import (
     pearson,
     pearson_resamples,
     resampled_interval,
+    wilson_interval,
 )
 from rllr.reporting.statistics.components import Block, crossed_interval, pearson_values
 from rllr.reporting.statistics.interval import Interval
@@ -137,7 +138,20 @@ class Analysis:
         if seeds > 1 or any(len(group) > 1 for group in groups):
             return crossed_interval([self._block(group) for group in groups])
         samples = [weight * self.resamples[key] for key, weight in weights.items()]
-        return resampled_interval(np.sum(samples, axis=0))
+        found = resampled_interval(np.sum(samples, axis=0))
+        return found if found.low < found.high else self._unanimous(weights, found)
+
+    def _unanimous(self, weights: Weights, found: Interval) -> Interval:
+        """Of a cell that is all right or all wrong: Wilson's, as no resample differs from it.
+
+        An interval without width would claim that no other example can come out otherwise.
+        """
+        (key, _), *others = weights.items()
+        cell = self.run.cells[key]
+        if others or cell.metric != "accuracy":
+            return found
+        low, high = wilson_interval(round(cell.value * cell.n), cell.n)
+        return replace(found, low=low, high=high)
 
     def _block(self, group: Group) -> Block:
         """A group's signed values; under `mixture`, seeds are shared by a model's tasks."""

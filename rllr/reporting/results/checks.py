@@ -22,10 +22,11 @@ MEANINGS = {
     "loss.",
     "weak_reward_model": "A reward model that it rests on is right on at most "
     f"{100 * WEAK_PAIR_ACCURACY:.0f} % of held-out pairs of its own kind.",
-    "policy_did_not_move": "Policy did not move: its reward on held-out prompts did not rise by "
-    "more than two standard errors, or its responses all equal those of the method it starts from.",
-    "same_predictions": "Policy did not move on this task: every predicted label equals that of "
-    "the method it starts from.",
+    "reward_did_not_rise": "Reinforcement learning did not raise its own reward: on held-out "
+    "prompts by at most two standard errors, or every response equals that of the method it starts "
+    "from. Labels may have changed all the same.",
+    "same_predictions": "Every predicted label on this task equals that of the method it starts "
+    "from.",
     "constant_prediction": "Every prediction is the same value; a correlation then does not exist "
     "and counts as 0.",
     "unchecked_stage": "The training summary of a stage that it rests on is missing or unusable: "
@@ -144,7 +145,7 @@ def _policy_flags(policy: RlSummary, where: str) -> Iterator[Flag]:
     gain = policy.reward_gain
     if not gain.mean > STANDARD_ERRORS * gain.se:
         text = f"{where}: reward gain {gain.mean:.3g}, standard error {gain.se:.2g}"
-        yield Flag("policy_did_not_move", text)
+        yield Flag("reward_did_not_rise", text)
 
 
 def _scorer_flags(run: Run, key: CellKey) -> list[Flag]:
@@ -177,7 +178,7 @@ def _still_policy(run: Run, key: CellKey, predictions: AllPredictions) -> Iterat
     ]
     if pairs and all(mine.responses == theirs.responses for mine, theirs in pairs):
         where = f"{key.model}/{key.method}/{unit}/seed{key.seed}"
-        yield Flag("policy_did_not_move", f"{where}: every response equals {start.method}'s")
+        yield Flag("reward_did_not_rise", f"{where}: every response equals {start.method}'s")
 
 
 def _start_of(run: Run, key: CellKey) -> CellKey | None:

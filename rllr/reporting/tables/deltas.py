@@ -60,7 +60,7 @@ def delta_table(analysis: Analysis) -> Table:
         columns=("Difference", "Model", *tasks, "Overall", "95 % CI", "p"),
         groups=groups,
         footnotes=footnotes.texts(),
-        notes=run_notes(analysis),
+        notes=run_notes(analysis, marked=bool(footnotes.codes)),
     )
 
 

@@ -35,8 +35,9 @@ CAPTION = (
     "Label shift: total variation distance, in points, between the labels predicted (as far as "
     "read; scores rounded) and the gold labels, mean over tasks; then the task where it is "
     "largest, in brackets the label that is predicted too often and by how many points. KL "
-    "divergence from the start, in nats per response, at the last step, and batches that training "
-    "skipped, mean over training runs. Flagged: cells that carry a flag."
+    "divergence from the start, in nats per response, in the batch of the last step alone (batches "
+    "differ much: the curves show it), and batches that training skipped, mean over training runs. "
+    "Flagged: cells that carry a flag."
 )
 
 
@@ -55,7 +56,7 @@ def health_table(analysis: Analysis) -> Table:
         columns=COLUMNS,
         groups=tuple(block for block in blocks if block),
         footnotes=footnotes.texts(),
-        notes=run_notes(analysis),
+        notes=run_notes(analysis, marked=bool(footnotes.codes)),
     )
 
 

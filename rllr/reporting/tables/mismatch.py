@@ -63,7 +63,10 @@ def mismatch_table(analysis: Analysis) -> Table:
         groups=tuple(shown),
         labels=3,
         footnotes=footnotes.texts(),
-        notes=(*run_notes(analysis), *_further_notes(analysis, shown)),
+        notes=(
+            *run_notes(analysis, marked=bool(footnotes.codes)),
+            *_further_notes(analysis, shown),
+        ),
     )
 
 

@@ -34,6 +34,19 @@ def seeds_note(analysis: Analysis) -> str:
     return f"Mean over {seeds} seeds, ± standard deviation over seeds."
 
 
+def examples_note(analysis: Analysis) -> str:
+    """How many test examples a score rests on: one number where the tasks do not differ."""
+    sizes = {
+        task.name: max(found)
+        for task in analysis.run.grid.tasks
+        if (found := [cell.n for key, cell in analysis.run.cells.items() if key.task == task.key])
+    }
+    if len(set(sizes.values())) == 1:
+        return f"{next(iter(sizes.values()))} test examples per task."
+    named = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    return f"Test examples: {named}." if named else ""
+
+
 def interval_note(analysis: Analysis) -> str:
     """What the intervals are, and what they do not cover."""
     if len(analysis.run.grid.seeds) == 1:
@@ -77,13 +90,16 @@ def paper_note(analysis: Analysis, overall: Mapping[str, Estimate | None]) -> st
     return f"The paper reports {', '.join(parts)}{unknown}."
 
 
-def run_notes(analysis: Analysis) -> tuple[str, ...]:
-    """What a reader of any of the run's tables must know: generated data, holes, lost files."""
+def run_notes(analysis: Analysis, *, marked: bool = True) -> tuple[str, ...]:
+    """What a reader of any of the run's tables must know: generated data, holes, lost files.
+
+    `marked`: the table has footnotes, whose letters need a word.
+    """
     run = analysis.run
     expected = run.grid.expected()
     there = sum(key in run.cells for key in expected)
     notes = [GENERATED] if run.grid.generated else []
-    if any(analysis.flags.values()):
+    if marked:
         notes.append(MARKS)
     if there < len(expected):
         notes.append(

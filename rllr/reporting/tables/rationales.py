@@ -46,7 +46,7 @@ def rationales_table(analysis: Analysis) -> Table:
             for name, models in blocks
             if found
         ),
-        notes=run_notes(analysis),
+        notes=run_notes(analysis, marked=False),
     )
 
 

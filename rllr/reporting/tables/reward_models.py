@@ -2,7 +2,7 @@
 
 A label-sensitive pair differs in the label, a rationale-sensitive one was ranked by the judge.
 Counts of a model's units (mixture, or one per task) are pooled. The Wilson interval treats pairs as
-independent; pairs of one prompt are not quite, so it is somewhat too narrow.
+independent; pairs of one prompt are not, so it is too narrow.
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ def reward_models_table(analysis: Analysis) -> Table:
         name="reward_models",
         title="Accuracy of the reward models",
         caption="Share of held-out pairs, in percent, in which the chosen response scores higher "
-        "(chance: 50), with 95 % Wilson interval. " + seeds_note(analysis),
+        "(chance: 50), with 95 % Wilson interval, which takes pairs as independent and is too "
+        "narrow, as several pairs share a prompt. " + seeds_note(analysis),
         columns=("Model", "Reward model", "Trained on", *pairs),
         groups=tuple(group for group in groups if group),
         labels=3,
         footnotes=footnotes.texts(),
-        notes=run_notes(analysis),
+        notes=run_notes(analysis, marked=bool(footnotes.codes)),
     )
 
 

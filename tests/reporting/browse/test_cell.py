@@ -53,7 +53,7 @@ def test_numbers_flags_files_and_responses(show: Show) -> None:
     assert "! unchecked_stage:" in out and "llama/rllr_rm/mixture/seed0: no usable" in out
     path = show.run.folder / "cells/llama/sst2/rllr/seed0"
     assert f"{path}/metrics.json\n" in out and f"{path}/predictions.manifest.json (not" in out
-    assert f"rm {path}/metrics.json\n  snakemake -c2 {path}/metrics.json" in out
+    assert f"rm -r {path}\n  snakemake -c2 {path}/metrics.json" in out
     for heading in ("right: 2 of 2", "wrong: 1 of 1", "unparseable: 1 of 1"):
         assert f"{heading} responses" in out
     assert "no label: No idea about sst2-3" in out and "gold positive" in out
@@ -177,3 +177,10 @@ def test_the_folder_of_the_only_run_needs_no_option(
     (tmp_path / "results/one/data").mkdir()
     monkeypatch.chdir(tmp_path)
     assert cli.main(["show", "cell", "llama/sst2/rllr"]) == 0
+
+
+def test_its_interval_is_that_of_the_tables(show: Show) -> None:
+    show.run.accuracy("llama", "sft", 6, ci_low=0.1, ci_high=0.2)
+    assert "60.0  [30.0, 90.0]" in show("llama/sst2/sft")
+    (show.run.folder / "cells/llama/sst2/sft/seed0/predictions.jsonl").unlink()
+    assert "60.0  [10.0, 20.0]" in show("llama/sst2/sft")

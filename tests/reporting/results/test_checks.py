@@ -49,7 +49,7 @@ def test_policy_needs_a_gain_of_more_than_two_standard_errors(small_run: Synthet
     small_run.summary("llama", "rllr", rl_summary(["rllr_rm"], 0.25, 0.125))
     small_run.summary("llama", "rlhf", rl_summary(["rlhf_rm"], 0.26, 0.125))
     found = codes(small_run)
-    assert found["rllr"] == {"policy_did_not_move"}
+    assert found["rllr"] == {"reward_did_not_rise"}
     assert found["rlhf"] == set()
 
 
@@ -59,13 +59,13 @@ def test_a_reward_function_has_no_model_to_check(small_run: SyntheticRun) -> Non
     assert codes(small_run)["rllr"] == {"weak_reward_model"}
 
 
-def test_same_responses_as_the_start_mean_that_the_policy_did_not_move(
+def test_same_responses_as_the_start_mean_that_the_reward_did_not_rise(
     small_run: SyntheticRun,
 ) -> None:
     rows = [class_row(i, i < 6) for i in range(10)]
     small_run.cell("llama", "sst2", "sft", rows)
     small_run.cell("llama", "sst2", "rllr", rows)
-    assert codes(small_run)["rllr"] == {"policy_did_not_move", "same_predictions"}
+    assert codes(small_run)["rllr"] == {"reward_did_not_rise", "same_predictions"}
 
 
 def test_same_labels_with_other_responses_flag_only_the_cell(small_run: SyntheticRun) -> None:

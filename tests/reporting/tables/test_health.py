@@ -70,7 +70,7 @@ def test_training_and_flags_are_named(small_run: SyntheticRun) -> None:
     table = health(small_run)
     found = shown(table, "Llama", "RLLR")
     assert (found[KL], found[SKIPPED], found[FLAGGED]) == ("1.23", "2.0", "1/1")
-    assert any("did not move" in sentence for _, sentence in table.footnotes)
+    assert any("did not raise" in sentence for _, sentence in table.footnotes)
     assert shown(table, "Llama", "SFT")[KL] == MISSING
 
 

@@ -65,3 +65,14 @@ def test_two_models_of_one_size_are_no_comparison(small_run: SyntheticRun) -> No
 )
 def test_sizes_have_a_unit_that_fits(size: float, shown: str) -> None:
     assert size_text(size) == shown
+
+
+def test_numbers_that_rest_on_a_flagged_cell_are_marked(small_run: SyntheticRun) -> None:
+    small_run.healthy_stages("bloom3")
+    small_run.accuracy("bloom3", "sft", 6)
+    small_run.accuracy("bloom3", "rllr", 3, flags=["odd"])
+    table = scale(small_run, bloom="BLOOM", bloom3="BLOOM")
+    columns = dict(zip(table.columns, table.groups[0][0], strict=True))
+    assert columns["RLLR"].marks == columns[f"RLLR {MINUS} SFT"].marks == ("a",)
+    assert columns["SFT"].marks == ()
+    assert [sentence for _, sentence in table.footnotes] == ["Flagged by the scorer: odd."]

@@ -15,6 +15,7 @@ from rllr.reporting.names import TABLE_FORMATS, TABLES
 from rllr.reporting.results.collect import load_run
 from rllr.reporting.tables.build import build_tables, write_tables
 from rllr.reporting.tables.cells import MINUS
+from rllr.reporting.tables.notes import MARKS
 from rllr.reporting.tables.table import MISSING, Table, TableCell
 
 
@@ -315,3 +316,29 @@ def test_same_input_same_bytes(small_run: SyntheticRun, tmp_path: Path) -> None:
     first = [path.read_bytes() for path in write_tables(small_run.folder, tmp_path / "a")]
     second = [path.read_bytes() for path in write_tables(small_run.folder, tmp_path / "b")]
     assert first == second
+
+
+def test_the_caption_says_how_many_examples_scores_rest_on(small_run: SyntheticRun) -> None:
+    assert " 10 test examples per task. " in tables(small_run)["headline"].caption
+    with_scores(small_run)
+    assert " Test examples: SST-2 10, STS-B 12. " in tables(small_run)["main"].caption
+
+
+def test_letters_are_explained_only_where_there_are_some(small_run: SyntheticRun) -> None:
+    small_run.accuracy("llama", "sft", 6, flags=["odd"])
+    found = tables(small_run)
+    explained = {name for name, one in found.items() if MARKS in one.notes}
+    assert explained == {name for name, one in found.items() if one.footnotes}
+    assert "headline" in explained and "reward_models" not in explained
+
+
+def test_a_cell_that_is_all_right_has_an_interval_with_a_width(small_run: SyntheticRun) -> None:
+    small_run.accuracy("llama", "rllr", 10)
+    [row] = [
+        row
+        for row in tables(small_run)["main"].records()
+        if (row["model"], row["method"], row["task"]) == ("llama", "rllr", "sst2")
+    ]
+    wilson = stats.binomtest(10, 10).proportion_ci(method="wilson")
+    assert row["ci_low_points"] == pytest.approx(100 * wilson.low, abs=1e-4)
+    assert row["ci_high_points"] == 100
