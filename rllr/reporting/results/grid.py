@@ -117,6 +117,11 @@ class Grid:
         """Context methods that are run on each model (all but the majority baseline)."""
         return tuple(entry for entry in self.context_methods if entry.key != MAJORITY)
 
+    @property
+    def runs(self) -> int:
+        """How often a complete run trains one stage of a model: for each seed and unit."""
+        return len(self.seeds) * (len(self.tasks) if self.scope != "mixture" else 1)
+
     def holds(self, key: CellKey) -> bool:
         """Whether a cell belongs to this grid; the majority baseline belongs to every grid."""
         if key.task not in {task.key for task in self.test_tasks}:

@@ -55,7 +55,7 @@ def health_table(analysis: Analysis) -> Table:
         columns=COLUMNS,
         groups=tuple(block for block in blocks if block),
         footnotes=footnotes.texts(),
-        notes=run_notes(analysis),
+        notes=run_notes(analysis, marked=bool(footnotes.codes)),
     )
 
 

@@ -14,8 +14,8 @@ GENERATED = (
 )
 SFT = {"sft", "sft_label"}
 MARKS = (
-    "A letter beside a name goes for the whole row; beside a mean or a difference, for at least "
-    "one cell behind it."
+    "A letter beside a name goes for every number of its row. A mean or a difference carries it "
+    "where at least one cell behind it does."
 )
 
 
@@ -44,8 +44,20 @@ def interval_note(analysis: Analysis) -> str:
         )
     return (
         "95 % CI: Student's t with the variances over seeds and over test examples, each counted "
-        "jointly over what shares them; for these models and tasks. Context rows have one seed and "
-        "a bootstrap interval for test sampling only."
+        "jointly over what shares them; for these models and tasks. No interval where one seed "
+        "alone is there."
+    )
+
+
+def prediction_notes(analysis: Analysis) -> tuple[str, ...]:
+    """Why numbers of which all cells are there may have no interval."""
+    run = analysis.run
+    unread = sum(key not in analysis.predictions for key in run.cells)
+    if not unread:
+        return ()
+    return (
+        f"{unread} of {len(run.cells)} cells have no usable predictions: what rests on them has no "
+        "interval and no test.",
     )
 
 
@@ -77,13 +89,16 @@ def paper_note(analysis: Analysis, overall: Mapping[str, Estimate | None]) -> st
     return f"The paper reports {', '.join(parts)}{unknown}."
 
 
-def run_notes(analysis: Analysis) -> tuple[str, ...]:
-    """What a reader of any of the run's tables must know: generated data, holes, lost files."""
+def run_notes(analysis: Analysis, *, marked: bool = False) -> tuple[str, ...]:
+    """What a reader of any of the run's tables must know: generated data, holes, lost files.
+
+    `marked` is a table that has letters.
+    """
     run = analysis.run
     expected = run.grid.expected()
     there = sum(key in run.cells for key in expected)
     notes = [GENERATED] if run.grid.generated else []
-    if any(analysis.flags.values()):
+    if marked:
         notes.append(MARKS)
     if there < len(expected):
         notes.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 
 from rllr.reporting.results.analysis import Analysis, Estimate
@@ -12,15 +13,22 @@ from rllr.reporting.tables.cells import (
     estimate_record,
     estimate_text,
     interval_text,
+    marks,
     points,
     signed,
 )
 from rllr.reporting.tables.comparisons import METHOD, delta_estimates
 from rllr.reporting.tables.deltas import comparison_name
-from rllr.reporting.tables.notes import interval_note, run_notes, scale_note, seeds_note
+from rllr.reporting.tables.notes import (
+    interval_note,
+    prediction_notes,
+    run_notes,
+    scale_note,
+    seeds_note,
+)
 from rllr.reporting.tables.records import AVERAGE
 from rllr.reporting.tables.scores import average_estimate
-from rllr.reporting.tables.table import MISSING, Emphasis, Record, Row, Table, TableCell
+from rllr.reporting.tables.table import MISSING, Footnotes, Record, Row, Table, TableCell
 
 OTHER = "sft"
 NO_FAMILY = (
@@ -32,18 +40,23 @@ Sized = tuple[ModelEntry, float]
 
 def scale_table(analysis: Analysis) -> Table:
     """The `scale` table: a block per family of at least two sizes; without one it has no rows."""
-    grid, found = analysis.run.grid, families(analysis.run.grid)
+    grid, found, footnotes = analysis.run.grid, families(analysis.run.grid), Footnotes()
     names = [entry.name for entry in grid.methods]
+    groups = tuple(
+        tuple(_row(analysis, family, *sized, footnotes) for sized in members)
+        for family, members in found.items()
+    )
     return Table(
         name="scale",
         title="Methods by size of the model",
         caption=_caption(analysis) if found else NO_FAMILY,
         columns=("Family", "Model", "Size", *names, *_difference(analysis)),
-        groups=tuple(
-            tuple(_row(analysis, family, *sized) for sized in members)
-            for family, members in found.items()
+        groups=groups,
+        footnotes=footnotes.texts(),
+        notes=(
+            *prediction_notes(analysis),
+            *run_notes(analysis, marked=bool(footnotes.codes)),
         ),
-        notes=run_notes(analysis),
     )
 
 
@@ -82,28 +95,36 @@ def _caption(analysis: Analysis) -> str:
     return " ".join((what, *notes))
 
 
-def _row(analysis: Analysis, family: str, model: ModelEntry, size: float) -> Row:
+def _row(
+    analysis: Analysis, family: str, model: ModelEntry, size: float, footnotes: Footnotes
+) -> Row:
     methods = [entry.key for entry in analysis.run.grid.methods]
     averages = [average_estimate(analysis, [model.key], method) for method in methods]
     identity: Record = {"family": family, "model": model.key, "size_billions": size}
     # Each model ranks its own methods, as in the score tables.
     cells = [
-        _cell(average, standing, {**identity, "method": method, "minus": None, "task": AVERAGE})
+        replace(
+            _cell(average, {**identity, "method": method, "minus": None, "task": AVERAGE}),
+            emphasis=standing,
+            marks=marks(average, (), footnotes),
+        )
         for method, average, standing in zip(methods, averages, emphasise(averages), strict=True)
     ]
     head = (TableCell(family), TableCell(model.name), TableCell(size_text(size)))
-    return (*head, *cells, *_difference_cells(analysis, identity))
+    return (*head, *cells, *_difference_cells(analysis, identity, footnotes))
 
 
-def _cell(estimate: Estimate | None, standing: Emphasis, identity: Record) -> TableCell:
+def _cell(estimate: Estimate | None, identity: Record) -> TableCell:
     record = {**identity, **estimate_record(estimate)}
     if estimate is None:
         return TableCell(MISSING, detail="no such cell in this run", records=(record,))
     text = estimate_text(estimate, points(estimate.value))
-    return TableCell(text, emphasis=standing, detail=describe(estimate), records=(record,))
+    return TableCell(text, detail=describe(estimate), records=(record,))
 
 
-def _difference_cells(analysis: Analysis, identity: Record) -> list[TableCell]:
+def _difference_cells(
+    analysis: Analysis, identity: Record, footnotes: Footnotes
+) -> list[TableCell]:
     if not _difference(analysis):
         return []
     overall = delta_estimates(analysis, [str(identity["model"])], OTHER)[-1]
@@ -113,6 +134,6 @@ def _difference_cells(analysis: Analysis, identity: Record) -> list[TableCell]:
         return [TableCell(MISSING, records=(record,)), TableCell(MISSING)]
     text = estimate_text(overall, signed(overall.value))
     return [
-        TableCell(text, records=(record,)),
+        TableCell(text, marks=marks(overall, (), footnotes), records=(record,)),
         TableCell(interval_text(overall.low, overall.high)),
     ]

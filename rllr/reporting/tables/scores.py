@@ -17,7 +17,13 @@ from rllr.reporting.tables.cells import (
     shared_codes,
     unparsed_share,
 )
-from rllr.reporting.tables.notes import interval_note, run_notes, scale_note, seeds_note
+from rllr.reporting.tables.notes import (
+    interval_note,
+    prediction_notes,
+    run_notes,
+    scale_note,
+    seeds_note,
+)
 from rllr.reporting.tables.records import AVERAGE, score_records
 from rllr.reporting.tables.table import MISSING, Emphasis, Footnotes, Row, Table, TableCell
 
@@ -90,7 +96,10 @@ def _score_table(analysis: Analysis, name: str, title: str, methods: Sequence[st
         columns=("Model", "Method", *_headings(grid), "% unparsed"),
         groups=tuple(group for group in groups if group),
         footnotes=footnotes.texts(),
-        notes=run_notes(analysis),
+        notes=(
+            *prediction_notes(analysis),
+            *run_notes(analysis, marked=bool(footnotes.codes)),
+        ),
     )
 
 
@@ -102,8 +111,10 @@ def _headings(grid: Grid) -> list[str]:
 
 def _caption(analysis: Analysis) -> str:
     best = "Best trained method of each model in bold, second underlined."
-    parts = (scale_note(analysis), seeds_note(analysis), best, interval_note(analysis))
-    return " ".join(part for part in parts if part)
+    parts = [scale_note(analysis), seeds_note(analysis), best, interval_note(analysis)]
+    if len(analysis.run.grid.seeds) > 1:
+        parts.append("Context rows have one seed, and an interval for test sampling only.")
+    return " ".join(parts)
 
 
 def _group(
