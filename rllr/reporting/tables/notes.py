@@ -20,10 +20,18 @@ MARKS = (
 
 
 def scale_note(analysis: Analysis) -> str:
-    """What a point is, with the tasks that are measured by correlation."""
-    tasks = [task.name for task in analysis.run.grid.tasks if task.metric == "pearson"]
-    correlated = f" (Pearson correlation on {', '.join(tasks)})" if tasks else ""
-    return f"Accuracy in points{correlated}; unparseable responses count as wrong."
+    """What a point is, and what an unparseable response is taken for."""
+    tasks = analysis.run.grid.test_tasks
+    correlated = [task.name for task in tasks if task.metric == "pearson"]
+    if not correlated:
+        return "Accuracy in points; unparseable responses count as wrong."
+    middle = "as the middle of the range"
+    if len(correlated) == len(tasks):
+        return f"Pearson correlation in points; unparseable responses count {middle}."
+    return (
+        f"Accuracy in points (Pearson correlation on {', '.join(correlated)}); unparseable "
+        f"responses count as wrong (there {middle})."
+    )
 
 
 def seeds_note(analysis: Analysis) -> str:

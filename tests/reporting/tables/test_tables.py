@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from synthetic_run import (
+    TASKS,
     SyntheticRun,
     class_row,
     reward_summary,
@@ -72,6 +73,23 @@ def test_headline_values_by_hand(small_run: SyntheticRun) -> None:
         ("Llama", "RLHF"),
         ("Llama", "RLLR"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        (["sst2"], "Accuracy in points; unparseable responses count as wrong."),
+        (["stsb"], "Pearson correlation in points; unparseable responses count as the middle"),
+        (["sst2", "stsb"], "on STS-B); unparseable responses count as wrong (there as the middle"),
+    ],
+)
+def test_the_caption_says_what_unread_responses_are_taken_for(
+    tasks: list[str], said: str, small_run: SyntheticRun
+) -> None:
+    with_scores(small_run)
+    grid = [entry for entry in TASKS if entry[0] in tasks]
+    small_run.grid(tasks=[{"key": k, "name": n, "metric": metric} for k, n, metric in grid])
+    assert said in tables(small_run)["main"].caption
 
 
 def test_missing_cells_are_dashes_and_averages_say_what_they_cover(
