@@ -34,8 +34,7 @@ from rllr.reporting.tables.comparisons import (
 from rllr.reporting.tables.notes import (
     interval_note,
     paper_note,
-    prediction_notes,
-    run_notes,
+    score_notes,
     seeds_note,
     tests_note,
 )
@@ -67,10 +66,7 @@ def delta_table(analysis: Analysis) -> Table:
         columns=("Difference", "Model", *tasks, "Overall", "95 % CI", "p"),
         groups=groups,
         footnotes=footnotes.texts(),
-        notes=(
-            *prediction_notes(analysis),
-            *run_notes(analysis, marked=bool(footnotes.codes)),
-        ),
+        notes=score_notes(analysis, marked=bool(footnotes.codes)),
     )
 
 

@@ -57,8 +57,12 @@ def interval_note(analysis: Analysis) -> str:
     )
 
 
-def prediction_notes(analysis: Analysis) -> tuple[str, ...]:
-    """Why numbers of which all cells are there may have no interval."""
+def score_notes(analysis: Analysis, *, marked: bool) -> tuple[str, ...]:
+    """`run_notes`, and why numbers of which all cells are there may have no interval."""
+    return (*_prediction_notes(analysis), *run_notes(analysis, marked=marked))
+
+
+def _prediction_notes(analysis: Analysis) -> tuple[str, ...]:
     run = analysis.run
     unread = sum(key not in analysis.predictions for key in run.cells)
     if not unread:

@@ -21,9 +21,8 @@ from rllr.reporting.tables.comparisons import METHOD, delta_estimates
 from rllr.reporting.tables.deltas import comparison_name
 from rllr.reporting.tables.notes import (
     interval_note,
-    prediction_notes,
-    run_notes,
     scale_note,
+    score_notes,
     seeds_note,
 )
 from rllr.reporting.tables.records import AVERAGE
@@ -53,10 +52,7 @@ def scale_table(analysis: Analysis) -> Table:
         columns=("Family", "Model", "Size", *names, *_difference(analysis)),
         groups=groups,
         footnotes=footnotes.texts(),
-        notes=(
-            *prediction_notes(analysis),
-            *run_notes(analysis, marked=bool(footnotes.codes)),
-        ),
+        notes=score_notes(analysis, marked=bool(footnotes.codes)),
     )
 
 

@@ -19,9 +19,8 @@ from rllr.reporting.tables.cells import (
 )
 from rllr.reporting.tables.notes import (
     interval_note,
-    prediction_notes,
-    run_notes,
     scale_note,
+    score_notes,
     seeds_note,
 )
 from rllr.reporting.tables.records import AVERAGE, score_records
@@ -96,10 +95,7 @@ def _score_table(analysis: Analysis, name: str, title: str, methods: Sequence[st
         columns=("Model", "Method", *_headings(grid), "% unparsed"),
         groups=tuple(group for group in groups if group),
         footnotes=footnotes.texts(),
-        notes=(
-            *prediction_notes(analysis),
-            *run_notes(analysis, marked=bool(footnotes.codes)),
-        ),
+        notes=score_notes(analysis, marked=bool(footnotes.codes)),
     )
 
 
