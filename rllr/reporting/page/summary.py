@@ -33,11 +33,18 @@ def _averages(analysis: Analysis) -> list[str]:
     if len({average.covered for _, average in averages}) > 1:
         shown = _listed([f"{name} {_with_coverage(average)}" for name, average in averages])
         return [f"{start} (points): {shown}; they cover different cells and cannot be ranked."]
-    averages.sort(key=lambda item: -item[1].value)
-    (best, average), *others = averages
-    behind = _listed([f"{name} ({points(other.value)})" for name, other in others])
-    before = f", before {behind}" if others else ""
-    return [f"{start}, {best} is best with {_with_coverage(average)} points{before}."]
+    return [f"{start}, {_ranked(averages)}."]
+
+
+def _ranked(averages: list[tuple[str, Estimate]]) -> str:
+    """The best by what is shown (there may be several), and the others behind it."""
+    ordered = sorted(averages, key=lambda item: -item[1].value)
+    first = ordered[0][1]
+    best = [name for name, one in ordered if points(one.value) == points(first.value)]
+    rest = [f"{name} ({points(one.value)})" for name, one in ordered[len(best) :]]
+    before = f", before {_listed(rest)}" if rest else ""
+    verb = "is" if len(best) == 1 else "are"
+    return f"{_listed(best)} {verb} best with {_with_coverage(first)} points{before}"
 
 
 def _with_coverage(average: Estimate) -> str:

@@ -6,7 +6,7 @@ a reward model those of every policy that is trained with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rllr.reporting.results.collect import Run
@@ -22,13 +22,15 @@ MEANINGS = {
     "loss.",
     "weak_reward_model": "A reward model that it rests on is right on at most "
     f"{100 * WEAK_PAIR_ACCURACY:.0f} % of held-out pairs of its own kind.",
+    "itself_weak": f"It is right on at most {100 * WEAK_PAIR_ACCURACY:.0f} % of held-out pairs of "
+    "its own kind.",
     "reward_did_not_rise": "Reinforcement learning did not raise its own reward: on held-out "
     "prompts by at most two standard errors, or every response equals that of the method it starts "
     "from. Labels may have changed all the same.",
     "same_predictions": "Every predicted label on this task equals that of the method it starts "
     "from.",
-    "constant_prediction": "Every prediction is the same value; a correlation then does not exist "
-    "and counts as 0.",
+    "constant_prediction": "Every prediction is the same value, or none could be read; a "
+    "correlation then does not exist and counts as 0.",
     "unchecked_stage": "The training summary of a stage that it rests on is missing or unusable: "
     "whether that stage did something is not known.",
     "predictions_disagree": "Its predictions do not give the value in its metrics file; it has no "
@@ -106,6 +108,12 @@ def stage_flags(run: Run, stage: StageKey) -> Iterator[Flag]:
             yield from _policy_flags(policy, where)
         case None:
             yield Flag("unchecked_stage", f"{where}: no usable summary.json")
+
+
+def reward_model_codes(run: Run, stages: Iterable[StageKey]) -> tuple[str, ...]:
+    """The codes of a reward model's own row, without repeats: what is said of it, not of a cell."""
+    codes = (flag.code for stage in stages for flag in stage_flags(run, stage))
+    return tuple(dict.fromkeys("itself_weak" if c == "weak_reward_model" else c for c in codes))
 
 
 def _stages_behind(run: Run, key: CellKey) -> list[StageKey]:

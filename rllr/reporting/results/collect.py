@@ -80,7 +80,9 @@ def _own_grid(run_dir: Path, found: dict[CellKey, Cell]) -> Grid:
     path = run_dir / "grid.json"
     if path.exists():
         return read_grid(path)
-    return infer_grid(run_dir.resolve().name, ((c.key, c.metric) for c in found.values()))
+    cells = found.values()
+    scopes = {cell.scope for cell in cells}
+    return infer_grid(run_dir.resolve().name, ((c.key, c.metric) for c in cells), scopes)
 
 
 def _with_known_metric(

@@ -117,6 +117,11 @@ class Grid:
         """Context methods that are run on each model (all but the majority baseline)."""
         return tuple(entry for entry in self.context_methods if entry.key != MAJORITY)
 
+    @property
+    def runs(self) -> int:
+        """How often a complete run trains one stage of a model: for each seed and unit."""
+        return len(self.seeds) * (len(self.tasks) if self.scope != "mixture" else 1)
+
     def holds(self, key: CellKey) -> bool:
         """Whether a cell belongs to this grid; the majority baseline belongs to every grid."""
         if key.task not in {task.key for task in self.test_tasks}:
@@ -161,8 +166,11 @@ def first_problem(error: ValidationError) -> str:
     return f"{where}: {problem['msg']}"
 
 
-def infer_grid(run: str, cells: Iterable[tuple[CellKey, Metric]]) -> Grid:
-    """The grid that the cells found make up: sorted, known methods in their usual order."""
+def infer_grid(run: str, cells: Iterable[tuple[CellKey, Metric]], scopes: set[str]) -> Grid:
+    """The grid that the cells found make up: sorted, known methods in their usual order.
+
+    `scopes` are what they say of theirs; where they do not agree, it is a mixture.
+    """
     found = list(cells)
     metrics = {key.task: metric for key, metric in found}
     methods = sorted({key.method for key, _ in found if key.model != BASELINE_MODEL}, key=_order)
@@ -177,6 +185,7 @@ def infer_grid(run: str, cells: Iterable[tuple[CellKey, Metric]]) -> Grid:
         methods=tuple(Entry(key, METHOD_NAMES.get(key, key)) for key in trained),
         context_methods=tuple(Entry(key, METHOD_NAMES[key]) for key in context),
         seeds=tuple(seeds) or (0,),
+        scope=next(iter(scopes)) if len(scopes) == 1 else "mixture",
     )
 
 

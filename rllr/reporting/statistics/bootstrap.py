@@ -26,6 +26,8 @@ CONFIDENCE = 0.95
 Z = 1.959963984540054
 BLOCK_NUMBERS = 4_000_000
 TINY_VARIANCE = 1e-12
+# Sums of fractions are not exact: what is alike is so to this many decimals.
+EXACT_DECIMALS = 12
 
 
 def accuracy_resamples(correct: Floats, task: str, resamples: int = RESAMPLES) -> Floats:
@@ -99,6 +101,7 @@ def resampled_interval(samples: Floats) -> Interval:
     side with one more than was found (Davison & Hinkley 1997, "Bootstrap Methods and Their
     Application", section 4.4). It is never below 2 / (resamples + 1).
     """
+    samples = samples.round(EXACT_DECIMALS)  # a tie counts on both sides
     low, high = percentile_interval(samples)
     smaller = min(int((samples <= 0).sum()), int((samples >= 0).sum()))
     p = min(1.0, 2 * (smaller + 1) / (len(samples) + 1))

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from rllr.reporting.statistics.bootstrap import CONFIDENCE, Floats
+from rllr.reporting.statistics.bootstrap import CONFIDENCE, EXACT_DECIMALS, Floats
 from rllr.reporting.statistics.interval import Interval
 
 
@@ -72,8 +72,9 @@ def crossed_interval(blocks: Sequence[Block]) -> Interval | None:
     seeds, examples = _seeds(blocks), _examples(blocks)
     a, b = (sum(part.variance for part in parts) for parts in (seeds, examples))
     variance = max(a + b - _residual(blocks), a, b)
-    if variance == 0:
-        return Interval(value, value, 0.0, p=1.0 if value == 0 else 0.0, df=None)
+    if round(math.sqrt(variance), EXACT_DECIMALS) == 0:
+        nothing = round(value, EXACT_DECIMALS) == 0
+        return Interval(value, value, 0.0, p=1.0 if nothing else 0.0, df=None)
     df = variance**2 / sum(part.variance**2 / part.df for part in (*seeds, *examples))
     se = math.sqrt(variance)
     reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, df)) * se

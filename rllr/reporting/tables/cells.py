@@ -13,8 +13,12 @@ MINUS = "\N{MINUS SIGN}"
 
 def points(value: float) -> str:
     """A fraction as points (x 100) with one decimal; never a negative zero."""
-    rounded = round(100 * value, 1) + 0.0
-    return f"{rounded:.1f}".replace("-", MINUS)
+    return f"{_shown(value):.1f}".replace("-", MINUS)
+
+
+def _shown(value: float) -> float:
+    """Points as they are shown; equal averages alike, in whatever order they were summed up."""
+    return round(round(100 * value, 9), 1) + 0.0
 
 
 def signed(value: float) -> str:
@@ -118,7 +122,7 @@ def emphasise(estimates: Sequence[Estimate | None]) -> list[Emphasis]:
     comparable = len({estimate.covered for estimate in present}) == 1
     if len(present) < 2 or not comparable:
         return ["" for _ in estimates]
-    shown = [None if one is None else round(100 * one.value, 1) for one in estimates]
+    shown = [None if one is None else _shown(one.value) for one in estimates]
     ranks = sorted({value for value in shown if value is not None}, reverse=True)
     names: dict[float | None, Emphasis] = {rank: "second" for rank in ranks[1:2]}
     names[ranks[0]] = "best"

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rllr.reporting.results.analysis import Analysis
@@ -141,13 +141,16 @@ def _table(
         groups=tuple(
             tuple(_row(grid, line, unit) for line in block) for block in blocks if lines and block
         ),
-        notes=_holes(len(lines) - len(known), len(lines)),
+        notes=tuple(_holes(lines, len(grid.seeds))),
     )
 
 
-def _holes(missing: int, rows: int) -> tuple[str, ...]:
-    text = f"{missing} of {rows} rows lack a manifest of some artefact: a dash."
-    return (text,) if missing else ()
+def _holes(lines: Sequence[Line], seeds: int) -> Iterator[str]:
+    missing = sum(line.mean is None for line in lines)
+    if missing:
+        yield f"{missing} of {len(lines)} rows lack a manifest of some artefact: a dash."
+    if any(line.mean and line.mean.seeds < seeds for line in lines):
+        yield "(2/3): 2 of 3 seeds have all manifests; the mean is theirs."
 
 
 def _row(grid: Grid, line: Line, unit: str) -> Row:

@@ -31,7 +31,13 @@ from rllr.reporting.tables.comparisons import (
     is_all,
     level,
 )
-from rllr.reporting.tables.notes import interval_note, paper_note, run_notes, seeds_note, tests_note
+from rllr.reporting.tables.notes import (
+    interval_note,
+    paper_note,
+    score_notes,
+    seeds_note,
+    tests_note,
+)
 from rllr.reporting.tables.scores import model_blocks
 from rllr.reporting.tables.table import MISSING, Footnotes, Record, Row, Table, TableCell
 
@@ -60,7 +66,7 @@ def delta_table(analysis: Analysis) -> Table:
         columns=("Difference", "Model", *tasks, "Overall", "95 % CI", "p"),
         groups=groups,
         footnotes=footnotes.texts(),
-        notes=run_notes(analysis, marked=bool(footnotes.codes)),
+        notes=score_notes(analysis, marked=bool(footnotes.codes)),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rllr.reporting.results.analysis import Analysis
 from rllr.reporting.results.mismatch import ALL, PARTS, Judged
-from rllr.reporting.tables.cells import points, to_points
+from rllr.reporting.tables.cells import coverage, points, to_points
 from rllr.reporting.tables.table import MISSING, Record, Row, TableCell
 
 JUDGE = "Judge"
@@ -25,12 +25,10 @@ def judge_rows(analysis: Analysis, model: str) -> Iterator[Row]:
     """One row for each stage whose responses were judged (usually one)."""
     judged = {key: of for key, of in analysis.mismatch.judged.items() if key.model == model}
     for start in sorted({key.stage for key in judged}):
-        seeds = sorted({key.seed for key in judged if key.stage == start})
-        found = {
-            seed: _pooled([of for k, of in judged.items() if (k.stage, k.seed) == (start, seed)])
-            for seed in seeds
-        }
-        yield _row(analysis, model, start, found)
+        mine = [(key.seed, of) for key, of in judged.items() if key.stage == start]
+        seeds = sorted({seed for seed, _ in mine})
+        found = {seed: _pooled([of for other, of in mine if other == seed]) for seed in seeds}
+        yield _row(analysis, model, start, found, coverage(len(mine), analysis.run.grid.runs))
 
 
 def _pooled(units: Sequence[Parts]) -> dict[str, dict[str, Judged]]:
@@ -43,11 +41,13 @@ def _pooled(units: Sequence[Parts]) -> dict[str, dict[str, Judged]]:
     return found
 
 
-def _row(analysis: Analysis, model: str, start: str, found: Mapping[int, Parts]) -> Row:
+def _row(
+    analysis: Analysis, model: str, start: str, found: Mapping[int, Parts], covered: str
+) -> Row:
     name = analysis.run.grid.name
     identity = {"model": model, "ranked_by": "judge", "start": start}
     trained = [parts["train"].get(ALL, Judged()) for parts in found.values()]
-    texts = {share: _text([SHARES[share](one) for one in trained]) for share in SHARES}
+    texts = {share: _text([SHARES[share](one) for one in trained], covered) for share in SHARES}
     records = {share: tuple(_records(identity, share, found)) for share in SHARES}
     same, right = (TableCell(texts[share], records=records[share]) for share in SHARES)
     head = (TableCell(name(model)), TableCell(JUDGE), TableCell(f"responses of {name(start)}"))
@@ -55,13 +55,13 @@ def _row(analysis: Analysis, model: str, start: str, found: Mapping[int, Parts])
     return (*head, same, TableCell(""), TableCell(""), right, pairs)
 
 
-def _text(counts: Sequence[tuple[int, int]]) -> str:
+def _text(counts: Sequence[tuple[int, int]], covered: str) -> str:
     """The mean of the seeds' shares, with its spread where there are several."""
     shares = [part / whole for part, whole in counts if whole]
     if not shares:
         return MISSING
     spread = f" ±{points(stdlib.stdev(shares))}" if len(shares) > 1 else ""
-    return f"{points(stdlib.mean(shares))}{spread}"
+    return f"{points(stdlib.mean(shares))}{spread}{covered}"
 
 
 def _records(identity: Record, share: str, found: Mapping[int, Parts]) -> Iterator[Record]:

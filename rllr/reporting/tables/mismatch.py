@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from rllr.config.schema import MIXTURE
 from rllr.reporting.results.analysis import Analysis
 from rllr.reporting.results.associations import Association, associations, scored_of
-from rllr.reporting.results.checks import stage_flags
+from rllr.reporting.results.checks import reward_model_codes
 from rllr.reporting.results.mismatch import ALL
 from rllr.reporting.statistics.association import Measure
 from rllr.reporting.tables.cells import coverage, interval_text, points, to_points
@@ -41,7 +41,10 @@ NO_SAMPLES = (
     "No responses were scored by {}: none were sampled, as pairs came with the data, or its "
     "sample_rewards.jsonl is missing or unusable."
 )
-SOME_TASKS = "(7/8): 7 of 8 tasks, over all seeds, have both right and wrong responses."
+SOME_TASKS = (
+    "(7/8): 7 of 8 tasks, over all seeds, have both right and wrong responses; of the judge, 7 of "
+    "8 trainings, over all seeds, have its pairs."
+)
 MEASURES = ("correlation", "auc", "right_above_wrong")
 # By seed, then by task (or `ALL`).
 Seeds = Mapping[int, Mapping[str, Association]]
@@ -83,10 +86,10 @@ def _reward_rows(analysis: Analysis, model: str, footnotes: Footnotes) -> Iterat
     for stage in sorted({key.stage for key in (*summaries, *scored)}):
         mine = {key: one for key, one in summaries.items() if key.stage == stage}
         kinds = dict.fromkeys(KIND_NAMES[one.pairs].lower() for one in mine.values())
-        codes = dict.fromkeys(flag.code for key in mine for flag in stage_flags(run, key))
+        codes = reward_model_codes(run, mine)
         head = (
             TableCell(run.grid.name(model)),
-            TableCell(stage, marks=footnotes.letters(tuple(codes))),
+            TableCell(stage, marks=footnotes.letters(codes)),
             TableCell(f"{next(iter(kinds))} pairs" if kinds else MISSING),
         )
         found = {
@@ -103,7 +106,7 @@ def _numbers(analysis: Analysis, model: str, stage: str, found: Seeds) -> Iterat
     identity = {"model": model, "ranked_by": stage}
     for name in MEASURES:
         text = _text([getattr(one, name) for one in over_all])
-        if text != MISSING and name != "right_above_wrong":
+        if text != MISSING:
             text += coverage(there, expected)
         yield TableCell(text, records=tuple(_records(identity, name, found)))
     yield TableCell(str(sum(one.pairs for one in over_all)) if over_all else MISSING)
@@ -155,5 +158,5 @@ def _further_notes(analysis: Analysis, groups: list[tuple[Row, ...]]) -> Iterato
     silent = [f"{row[1].text} of {row[0].text}" for row in rows if row[-1].text == MISSING]
     if silent:
         yield NO_SAMPLES.format(", ".join(silent))
-    if any("/" in row[4].text for row in rows):
+    if any("/" in cell.text for group in groups for row in group for cell in row[3:-1]):
         yield SOME_TASKS

@@ -14,16 +14,24 @@ GENERATED = (
 )
 SFT = {"sft", "sft_label"}
 MARKS = (
-    "A letter beside a name goes for the whole row; beside a mean or a difference, for at least "
-    "one cell behind it."
+    "A letter beside a name goes for every number of its row. A mean or a difference carries it "
+    "where at least one cell behind it does."
 )
 
 
 def scale_note(analysis: Analysis) -> str:
-    """What a point is, with the tasks that are measured by correlation."""
-    tasks = [task.name for task in analysis.run.grid.tasks if task.metric == "pearson"]
-    correlated = f" (Pearson correlation on {', '.join(tasks)})" if tasks else ""
-    return f"Accuracy in points{correlated}; unparseable responses count as wrong."
+    """What a point is, and what an unparseable response is taken for."""
+    tasks = analysis.run.grid.test_tasks
+    correlated = [task.name for task in tasks if task.metric == "pearson"]
+    if not correlated:
+        return "Accuracy in points; unparseable responses count as wrong."
+    middle = "as the middle of the range"
+    if len(correlated) == len(tasks):
+        return f"Pearson correlation in points; unparseable responses count {middle}."
+    return (
+        f"Accuracy in points (Pearson correlation on {', '.join(correlated)}); unparseable "
+        f"responses count as wrong (there {middle})."
+    )
 
 
 def seeds_note(analysis: Analysis) -> str:
@@ -57,8 +65,24 @@ def interval_note(analysis: Analysis) -> str:
         )
     return (
         "95 % CI: Student's t with the variances over seeds and over test examples, each counted "
-        "jointly over what shares them; for these models and tasks. Context rows have one seed and "
-        "a bootstrap interval for test sampling only."
+        "jointly over what shares them; for these models and tasks. No interval where one seed "
+        "alone is there."
+    )
+
+
+def score_notes(analysis: Analysis, *, marked: bool) -> tuple[str, ...]:
+    """`run_notes`, and why numbers of which all cells are there may have no interval."""
+    return (*_prediction_notes(analysis), *run_notes(analysis, marked=marked))
+
+
+def _prediction_notes(analysis: Analysis) -> tuple[str, ...]:
+    run = analysis.run
+    unread = sum(key not in analysis.predictions for key in run.cells)
+    if not unread:
+        return ()
+    return (
+        f"{unread} of {len(run.cells)} cells have no usable predictions: what rests on them has no "
+        "interval and no test.",
     )
 
 
@@ -90,7 +114,7 @@ def paper_note(analysis: Analysis, overall: Mapping[str, Estimate | None]) -> st
     return f"The paper reports {', '.join(parts)}{unknown}."
 
 
-def run_notes(analysis: Analysis, *, marked: bool = True) -> tuple[str, ...]:
+def run_notes(analysis: Analysis, *, marked: bool = False) -> tuple[str, ...]:
     """What a reader of any of the run's tables must know: generated data, holes, lost files.
 
     `marked`: the table has footnotes, whose letters need a word.

@@ -8,12 +8,13 @@ independent; pairs of one prompt are not, so it is too narrow.
 from __future__ import annotations
 
 import statistics as stdlib
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 
+from rllr.config.schema import MIXTURE
 from rllr.reporting.results.analysis import Analysis
-from rllr.reporting.results.checks import stage_flags
+from rllr.reporting.results.checks import reward_model_codes
 from rllr.reporting.results.collect import Run
+from rllr.reporting.results.grid import Grid
 from rllr.reporting.results.summaries import (
     PAIR_KINDS,
     PairCount,
@@ -22,7 +23,7 @@ from rllr.reporting.results.summaries import (
     StageKey,
 )
 from rllr.reporting.statistics.bootstrap import wilson_interval
-from rllr.reporting.tables.cells import interval_text, points, to_points
+from rllr.reporting.tables.cells import coverage, interval_text, points, to_points
 from rllr.reporting.tables.notes import run_notes, seeds_note
 from rllr.reporting.tables.table import MISSING, Footnotes, Record, Row, Table, TableCell
 
@@ -30,6 +31,7 @@ KIND_NAMES: dict[PairKind, str] = {
     "label_sensitive": "Label-sensitive",
     "rationale_sensitive": "Rationale-sensitive",
 }
+SOME = "(2/3): 2 of 3 reward models, of all seeds and training units, have held-out pairs."
 Found = Mapping[StageKey, RewardSummary]
 
 
@@ -41,15 +43,28 @@ def reward_models_table(analysis: Analysis) -> Table:
     return Table(
         name="reward_models",
         title="Accuracy of the reward models",
-        caption="Share of held-out pairs, in percent, in which the chosen response scores higher "
-        "(chance: 50), with 95 % Wilson interval, which takes pairs as independent and is too "
-        "narrow, as several pairs share a prompt. " + seeds_note(analysis),
+        caption=_caption(analysis),
         columns=("Model", "Reward model", "Trained on", *pairs),
         groups=tuple(group for group in groups if group),
         labels=3,
         footnotes=footnotes.texts(),
-        notes=run_notes(analysis, marked=bool(footnotes.codes)),
+        notes=(*run_notes(analysis, marked=bool(footnotes.codes)), *_coverage_note(groups)),
     )
+
+
+def _coverage_note(groups: Sequence[Sequence[Row]]) -> tuple[str, ...]:
+    shown = any("/" in cell.text for group in groups for row in group for cell in row[3:])
+    return (SOME,) if shown else ()
+
+
+def _caption(analysis: Analysis) -> str:
+    what = (
+        "Share of held-out pairs, in percent, in which the chosen response scores higher (chance: "
+        "50), with 95 % Wilson interval"
+    )
+    where = " (each seed's is in the CSV)" if len(analysis.run.grid.seeds) > 1 else ""
+    how = ", which takes pairs as independent and is too narrow, as several pairs share a prompt."
+    return f"{what}{where}{how} {seeds_note(analysis)}"
 
 
 def summaries_of(run: Run, model: str) -> dict[StageKey, RewardSummary]:
@@ -60,7 +75,7 @@ def summaries_of(run: Run, model: str) -> dict[StageKey, RewardSummary]:
         if isinstance(summary, RewardSummary)
         and key.model == model
         and key.seed in run.grid.seeds
-        and (key.unit == "mixture") == (run.grid.scope == "mixture")
+        and (key.unit == MIXTURE) == (run.grid.scope == MIXTURE)
     }
 
 
@@ -69,17 +84,20 @@ def _rows(analysis: Analysis, model: str, footnotes: Footnotes) -> Iterator[Row]
     for stage in sorted({key.stage for key in mine}):
         found = {key: summary for key, summary in mine.items() if key.stage == stage}
         trained_on = next(iter(found.values())).pairs
-        codes = tuple(flag.code for key in found for flag in stage_flags(analysis.run, key))
+        codes = reward_model_codes(analysis.run, found)
         head = (
             TableCell(analysis.run.grid.name(model)),
-            TableCell(stage, marks=footnotes.letters(tuple(dict.fromkeys(codes)))),
+            TableCell(stage, marks=footnotes.letters(codes)),
             TableCell(f"{KIND_NAMES[trained_on].lower()} pairs"),
         )
-        yield (*head, *(_cell(model, stage, found, kind) for kind in PAIR_KINDS))
+        yield (*head, *(_cell(analysis.run.grid, model, stage, found, kind) for kind in PAIR_KINDS))
 
 
-def _cell(model: str, stage: str, found: Found, kind: PairKind) -> TableCell:
-    """One accuracy: with its interval if there is one seed, else its mean ± sd over seeds."""
+def _cell(grid: Grid, model: str, stage: str, found: Found, kind: PairKind) -> TableCell:
+    """One accuracy: with its interval if there is one seed, else its mean ± sd over seeds.
+
+    Where reward models of some seeds or units are missing, it says how many there are.
+    """
     identity = {"model": model, "reward_model": stage, "pairs": kind}
     by_seed = {
         seed: _pool(
@@ -94,7 +112,16 @@ def _cell(model: str, stage: str, found: Found, kind: PairKind) -> TableCell:
         for task, one in {"all": count, **count.by_task}.items()
         if one.n
     )
-    return replace(TableCell(_text(list(counts.values()))), records=records)
+    text = _text(list(counts.values()))
+    if counts:
+        text += coverage(_scored(found, kind), grid.runs)
+    return TableCell(text, records=records)
+
+
+def _scored(found: Found, kind: PairKind) -> int:
+    """How many reward models were scored on pairs of a kind."""
+    counts = (summary.accuracy.get(kind) for summary in found.values())
+    return sum(bool(count and count.n) for count in counts)
 
 
 def _text(counts: list[PairCount]) -> str:

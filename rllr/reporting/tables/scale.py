@@ -13,12 +13,18 @@ from rllr.reporting.tables.cells import (
     estimate_record,
     estimate_text,
     interval_text,
+    marks,
     points,
     signed,
 )
 from rllr.reporting.tables.comparisons import METHOD, delta_estimates
 from rllr.reporting.tables.deltas import comparison_name
-from rllr.reporting.tables.notes import interval_note, run_notes, scale_note, seeds_note
+from rllr.reporting.tables.notes import (
+    interval_note,
+    scale_note,
+    score_notes,
+    seeds_note,
+)
 from rllr.reporting.tables.records import AVERAGE
 from rllr.reporting.tables.scores import average_estimate
 from rllr.reporting.tables.table import MISSING, Footnotes, Record, Row, Table, TableCell
@@ -28,7 +34,6 @@ NO_FAMILY = (
     "No two models of this run are of one family and of different size, as far as their files say "
     "(family, size): there is nothing to compare."
 )
-SCORE: Record = {"minus": None, "task": AVERAGE}
 Sized = tuple[ModelEntry, float]
 
 
@@ -47,7 +52,7 @@ def scale_table(analysis: Analysis) -> Table:
         columns=("Family", "Model", "Size", *names, *_difference(analysis)),
         groups=groups,
         footnotes=footnotes.texts(),
-        notes=run_notes(analysis, marked=bool(footnotes.codes)),
+        notes=score_notes(analysis, marked=bool(footnotes.codes)),
     )
 
 
@@ -94,20 +99,23 @@ def _row(
     identity: Record = {"family": family, "model": model.key, "size_billions": size}
     # Each model ranks its own methods, as in the score tables.
     cells = [
-        replace(_cell(average, {**identity, "method": method, **SCORE}, footnotes), emphasis=best)
-        for method, average, best in zip(methods, averages, emphasise(averages), strict=True)
+        replace(
+            _cell(average, {**identity, "method": method, "minus": None, "task": AVERAGE}),
+            emphasis=standing,
+            marks=marks(average, (), footnotes),
+        )
+        for method, average, standing in zip(methods, averages, emphasise(averages), strict=True)
     ]
     head = (TableCell(family), TableCell(model.name), TableCell(size_text(size)))
     return (*head, *cells, *_difference_cells(analysis, identity, footnotes))
 
 
-def _cell(estimate: Estimate | None, identity: Record, footnotes: Footnotes) -> TableCell:
+def _cell(estimate: Estimate | None, identity: Record) -> TableCell:
     record = {**identity, **estimate_record(estimate)}
     if estimate is None:
         return TableCell(MISSING, detail="no such cell in this run", records=(record,))
     text = estimate_text(estimate, points(estimate.value))
-    letters = footnotes.letters(estimate.codes)
-    return TableCell(text, marks=letters, detail=describe(estimate), records=(record,))
+    return TableCell(text, detail=describe(estimate), records=(record,))
 
 
 def _difference_cells(
@@ -122,6 +130,6 @@ def _difference_cells(
         return [TableCell(MISSING, records=(record,)), TableCell(MISSING)]
     text = estimate_text(overall, signed(overall.value))
     return [
-        TableCell(text, marks=footnotes.letters(overall.codes), records=(record,)),
+        TableCell(text, marks=marks(overall, (), footnotes), records=(record,)),
         TableCell(interval_text(overall.low, overall.high)),
     ]

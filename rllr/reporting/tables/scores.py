@@ -20,8 +20,8 @@ from rllr.reporting.tables.cells import (
 from rllr.reporting.tables.notes import (
     examples_note,
     interval_note,
-    run_notes,
     scale_note,
+    score_notes,
     seeds_note,
 )
 from rllr.reporting.tables.records import AVERAGE, score_records
@@ -96,7 +96,7 @@ def _score_table(analysis: Analysis, name: str, title: str, methods: Sequence[st
         columns=("Model", "Method", *_headings(grid), "% unparsed"),
         groups=tuple(group for group in groups if group),
         footnotes=footnotes.texts(),
-        notes=run_notes(analysis, marked=bool(footnotes.codes)),
+        notes=score_notes(analysis, marked=bool(footnotes.codes)),
     )
 
 
@@ -109,7 +109,9 @@ def _headings(grid: Grid) -> list[str]:
 def _caption(analysis: Analysis) -> str:
     best = "Best trained method of each model in bold, second underlined."
     sizes = (examples_note(analysis), seeds_note(analysis))
-    parts = (scale_note(analysis), *sizes, best, interval_note(analysis))
+    parts = [scale_note(analysis), *sizes, best, interval_note(analysis)]
+    if len(analysis.run.grid.seeds) > 1:
+        parts.append("Context rows have one seed, and an interval for test sampling only.")
     return " ".join(part for part in parts if part)
 
 

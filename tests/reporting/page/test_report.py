@@ -56,6 +56,12 @@ def test_summary_says_when_the_interval_contains_zero(run: SyntheticRun) -> None
     assert "this run shows no difference to SFT" in with_difference(run, 60, 61)
 
 
+def test_summary_names_all_that_are_best(run: SyntheticRun) -> None:
+    text = with_difference(run, 60, 60)
+    assert "SFT and RLLR are best with 60.0 (1/2) points." in text
+    assert "within 0.05 points of SFT" in text
+
+
 def test_summary_has_three_sentences_and_ranks_only_what_can_be(small_run: SyntheticRun) -> None:
     found = sentences(analyse(load_run(small_run.folder)))
     assert len(found) == 3

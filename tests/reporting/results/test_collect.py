@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from synthetic_run import SyntheticRun, class_row, score_row
+from synthetic_run import SyntheticRun, class_row, reward_summary, score_row
 
 from rllr.errors import RllrError
 from rllr.reporting.results.collect import load_run
 from rllr.reporting.results.grid import CellKey
+from rllr.reporting.tables.build import build_tables
 
 GOOD = "cells/llama/sst2/sft/seed0/metrics.json"
 
@@ -86,6 +87,16 @@ def test_grid_is_inferred_in_the_known_order(run: SyntheticRun) -> None:
         ("stsb", "pearson"),
     ]
     assert (grid.run, grid.seeds, grid.paper) == ("synthetic", (0, 3), False)
+
+
+def test_units_are_inferred_from_what_cells_say(run: SyntheticRun) -> None:
+    run.accuracy("llama", "sft", 5, scope="per_task")
+    run.summary("llama", "rllr_rm", reward_summary("label_sensitive", 80), unit="sst2")
+    found = load_run(run.folder)
+    assert found.grid.scope == "per_task"
+    assert len(build_tables(found)["reward_models"].groups) == 1
+    run.accuracy("llama", "rllr", 5)
+    assert load_run(run.folder).grid.scope == "mixture"
 
 
 def test_malformed_grid_is_an_error_that_names_the_key(small_run: SyntheticRun) -> None:

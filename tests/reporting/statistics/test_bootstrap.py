@@ -10,6 +10,7 @@ from rllr.reporting.statistics.bootstrap import (
     pearson,
     pearson_resamples,
     percentile_interval,
+    resampled_interval,
     wilson_interval,
 )
 
@@ -83,3 +84,10 @@ def test_blocks_of_resamples_make_no_difference(monkeypatch: pytest.MonkeyPatch)
 def test_wilson_agrees_with_scipy(correct: int, n: int) -> None:
     theirs = stats.binomtest(correct, n).proportion_ci(method="wilson")
     assert wilson_interval(correct, n) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_ties_count_on_both_sides_of_zero_however_they_are_summed() -> None:
+    thirds = np.array([0.1 + 0.2 - 0.3, 0.3 - 0.2 - 0.1, 0.0])
+    assert len(set(thirds)) == 3  # alike, but for what binary fractions cannot hold
+    samples = np.concatenate([np.tile(thirds, 100), np.full(700, 0.5)])
+    assert resampled_interval(samples).p == pytest.approx(2 * 301 / 1001)

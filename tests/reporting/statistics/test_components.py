@@ -90,3 +90,11 @@ def test_pearson_values_average_to_r_and_give_its_error() -> None:
     jackknife = np.sqrt(299**2 / 300 * np.var(again, ddof=1))
     assert stats.sem(values[0]) == pytest.approx(jackknife, rel=0.03)
     assert not pearson_values(scores[None], constant).any()
+
+
+def test_perfect_correlations_differ_by_nothing() -> None:
+    gold = np.random.default_rng(8).uniform(0, 5, 50)
+    mine = pearson_values(np.stack([gold, 0.3 * gold + 1, 0.7 * gold]), gold)
+    theirs = pearson_values(np.stack([0.9 * gold, gold, 0.11 * gold + 0.3]), gold)
+    found = crossed_interval([Block("m", "stsb", (0, 1, 2), mine - theirs)])
+    assert found is not None and (found.se, found.p, found.df) == (0.0, 1.0, None)

@@ -92,8 +92,11 @@ def test_a_missing_seed_and_a_task_without_wrong_responses_show(small_run: Synth
     small_run.grid(seeds=[0, 1])
     right = sampled_rows("stsb", {"a": [(1.0, True), (2.0, True)]})
     small_run.sampled("llama", "rllr_rm", rewards("sst2", 1, 1.0) + right)
+    small_run.ranked("llama", judged_pairs(100, 0.5, 10, 0.5))
     table = mismatch(small_run)
     assert lines(table)["Llama", "rllr_rm"][2].endswith("] (1/4)")
+    assert lines(table)["Llama", "rllr_rm"][4].endswith("] (1/4)")
+    assert lines(table)["Llama", "Judge"][1] == "50.0 (1/2)"
     assert any(note.startswith("(7/8): 7 of 8 tasks") for note in table.notes)
 
 

@@ -147,6 +147,15 @@ def test_points(value: float, shown: str, with_sign: str) -> None:
     assert (points(value), signed(value)) == (shown, with_sign)
 
 
+def test_equal_averages_look_alike_in_whatever_order_they_are_summed() -> None:
+    accuracies = [0.905, 0.885, 0.65, 0.785, 0.905, 0.94, 0.675, 0.675]  # 80.25 on average
+    shown = set()
+    for turn in range(8):
+        turned = accuracies[turn:] + accuracies[:turn]
+        shown |= {points(sum(one / 8 for one in order)) for order in (turned, turned[::-1])}
+    assert len(shown) == 1
+
+
 def test_footnote_letters_follow_first_use() -> None:
     footnotes = Footnotes()
     assert footnotes.letters(("weak_reward_model",)) == ("a",)

@@ -4,7 +4,7 @@ import csv
 import io
 
 import pytest
-from synthetic_run import SyntheticRun
+from synthetic_run import SyntheticRun, sft_summary
 
 from rllr.reporting.results.collect import load_run
 from rllr.reporting.tables.build import build_tables
@@ -38,6 +38,15 @@ def test_a_family_has_a_block_with_its_smallest_model_first(small_run: Synthetic
     # Of two tasks only one is there.
     assert block[1][6].text == "80.0 (1/2)" and block[1][7].text == "+20.0 (1/2)"
     assert block[0][7].text == f"{MINUS}30.0 (1/2)" and block[0][8].text.startswith("[")
+
+
+def test_averages_and_differences_carry_the_flags_of_their_cells(small_run: SyntheticRun) -> None:
+    small_run.summary("llama", "sft", sft_summary(1.0, 2.0))
+    table = scale(small_run, llama="One", bloom="One")
+    llama, bloom = table.groups[0]
+    assert [cell.marks for cell in llama[3:9]] == [(), ("a",), ("a",), ("a",), ("a",), ()]
+    assert not any(cell.marks for cell in bloom)
+    assert table.footnotes[0][0] == "a" and "validation loss" in table.footnotes[0][1]
 
 
 def test_the_csv_says_size_and_difference(small_run: SyntheticRun) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import statistics
 from pathlib import Path
@@ -8,7 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from synthetic_run import SyntheticRun, class_row, score_row, sft_summary
+from synthetic_run import (
+    TASKS,
+    SyntheticRun,
+    class_row,
+    reward_summary,
+    rl_summary,
+    score_row,
+    sft_summary,
+)
 
 from rllr.errors import RllrError
 from rllr.reporting.names import TABLE_FORMATS, TABLES
@@ -65,6 +74,23 @@ def test_headline_values_by_hand(small_run: SyntheticRun) -> None:
         ("Llama", "RLHF"),
         ("Llama", "RLLR"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        (["sst2"], "Accuracy in points; unparseable responses count as wrong."),
+        (["stsb"], "Pearson correlation in points; unparseable responses count as the middle"),
+        (["sst2", "stsb"], "on STS-B); unparseable responses count as wrong (there as the middle"),
+    ],
+)
+def test_the_caption_says_what_unread_responses_are_taken_for(
+    tasks: list[str], said: str, small_run: SyntheticRun
+) -> None:
+    with_scores(small_run)
+    grid = [entry for entry in TASKS if entry[0] in tasks]
+    small_run.grid(tasks=[{"key": k, "name": n, "metric": metric} for k, n, metric in grid])
+    assert said in tables(small_run)["main"].caption
 
 
 def test_missing_cells_are_dashes_and_averages_say_what_they_cover(
@@ -194,6 +220,22 @@ def test_no_interval_without_predictions(small_run: SyntheticRun) -> None:
     assert "--" not in found["RLLR - RLHF", "Llama"][-2:]
 
 
+def test_a_table_says_why_an_interval_is_missing(small_run: SyntheticRun) -> None:
+    reason = "1 of 8 cells have no usable predictions: what rests on them has no interval"
+    assert not any("usable predictions" in note for note in tables(small_run)["main"].notes)
+    (small_run.folder / "cells/llama/sst2/sft/seed0/predictions.jsonl").unlink()
+    found = tables(small_run)
+    for name in ("headline", "main", "delta", "scale"):
+        assert any(note.startswith(reason) for note in found[name].notes), name
+
+
+def test_context_rows_are_spoken_of_where_they_are(small_run: SyntheticRun) -> None:
+    small_run.grid(seeds=[0, 1])
+    found = tables(small_run)
+    assert "Context rows have one seed" in found["main"].caption
+    assert "Context rows" not in found["delta"].caption + found["scale"].caption
+
+
 def test_paper_numbers_only_in_the_papers_experiment(small_run: SyntheticRun) -> None:
     assert "1.54" not in tables(small_run)["delta"].caption
     small_run.grid(paper=True)
@@ -216,6 +258,14 @@ def test_flagged_cells_carry_letters_with_footnotes(small_run: SyntheticRun) -> 
     assert rows["BLOOM", "RLLR"][2].marks == ()
 
 
+def test_letters_are_explained_where_a_table_has_them(small_run: SyntheticRun) -> None:
+    small_run.summary("llama", "rllr", rl_summary(["rllr_rm"], 0.0, 0.1))
+    found = tables(small_run)
+    explained = {name for name, one in found.items() if any("A letter" in n for n in one.notes)}
+    assert explained == {name for name, one in found.items() if one.footnotes}
+    assert explained == {"headline", "main", "delta", "health"}
+
+
 def test_unparsed_share_beside_every_metric(small_run: SyntheticRun) -> None:
     rows = [class_row(i, True) for i in range(8)]
     rows += [class_row(i, True, prediction=None, parsed=False) for i in (8, 9)]
@@ -235,6 +285,31 @@ def test_reward_model_table(small_run: SyntheticRun) -> None:
     assert row[4].text.startswith("50.0 [")
     tasks = {record["task"] for record in row[3].records}
     assert tasks == {"all", "sst2"}
+
+
+def test_missing_reward_models_show_and_a_weak_one_is_named_as_such(
+    small_run: SyntheticRun,
+) -> None:
+    small_run.grid(seeds=[0, 1])
+    small_run.summary("bloom", "rllr_rm", reward_summary("label_sensitive", 52))
+    weak = json.dumps(reward_summary("label_sensitive", 56))
+    small_run.write("trained/bloom/rllr_rm/mixture/seed1/summary.json", weak)
+    table = tables(small_run)["reward_models"]
+    found = {(row[0].text, row[1].text): row for group in table.groups for row in group}
+    assert found["Llama", "rllr_rm"][3].text.endswith("] (1/2)")
+    assert found["BLOOM", "rllr_rm"][3].text == "54.0 ±2.8"
+    assert any(note.startswith("(2/3): 2 of 3 reward models") for note in table.notes)
+    assert "(each seed's is in the CSV)" in table.caption
+    assert table.footnotes == (
+        ("a", "It is right on at most 55 % of held-out pairs of its own kind."),
+    )
+
+
+def test_units_without_a_reward_model_show(small_run: SyntheticRun) -> None:
+    small_run.grid(scope="per_task")
+    small_run.summary("llama", "rllr_rm", reward_summary("label_sensitive", 80), unit="sst2")
+    [[row]] = tables(small_run)["reward_models"].groups
+    assert row[3].text.endswith("] (1/2)")
 
 
 def test_run_of_unknown_methods_and_no_trained_stage(run: SyntheticRun) -> None:
