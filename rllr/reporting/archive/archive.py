@@ -12,7 +12,14 @@ from typing import Any
 from rllr import files
 from rllr.artefact import ROOT
 from rllr.errors import RllrError
-from rllr.reporting.archive.contents import PREDICTIONS, REPORT, Member, members, missing
+from rllr.reporting.archive.contents import (
+    PREDICTIONS,
+    REPORT,
+    Member,
+    links_out,
+    members,
+    missing,
+)
 from rllr.reporting.archive.licences import licences, quoted_tasks
 from rllr.reporting.archive.pack import pack
 from rllr.reporting.archive.readme import readme
@@ -56,7 +63,7 @@ def write_archive(run_dir: Path, path: Path, *, texts: bool = True) -> Archive:
     cell.
     """
     run = load_run(run_dir)
-    notes = [*missing(run), *_out_of_date(run), *run.warnings]
+    notes = [*missing(run), *links_out(run), *_out_of_date(run), *run.warnings]
     written = Archive(notes=notes)
     pack(path, f"{run_dir.resolve().name}-archive", _contents(run, written, texts=texts))
     return written

@@ -192,6 +192,33 @@ def test_tables_that_are_out_of_date_are_named(whole: SyntheticRun, tmp_path: Pa
     assert note.startswith("tables that this code would not make from these metrics: main.md;")
 
 
+def test_a_file_that_is_a_link_out_of_the_run_is_left_out(
+    whole: SyntheticRun, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("secret")
+    (whole.folder / "tables/key.csv").symlink_to(tmp_path / "key")
+    (whole.folder / "tables/again.csv").symlink_to("main.csv")
+    written = write_archive(whole.folder, tmp_path / "a.tar.gz")
+    there = names(unpacked(tmp_path / "a.tar.gz", tmp_path / "out"))
+    assert "left out: tables/key.csv: a link out of the run" in written.notes
+    assert "results/synthetic/tables/key.csv" not in there
+    assert "results/synthetic/tables/again.csv" in there
+
+
+def test_folders_on_another_disk_are_followed(whole: SyntheticRun, tmp_path: Path) -> None:
+    seeds = {"samples/llama/sft/mixture": "samples", "judged/llama/mixture": "judged"}
+    seeds["pairs/rationale_sensitive/llama/sft/mixture"] = "pairs"
+    for folder in seeds:
+        whole.write(f"{folder}/seed0/manifest.json", {"stage": "x"})
+    for part in seeds.values():
+        (whole.folder / part).rename(tmp_path / part)
+        (whole.folder / part).symlink_to(tmp_path / part)
+    write_archive(whole.folder, tmp_path / "a.tar.gz")
+    there = names(unpacked(tmp_path / "a.tar.gz", tmp_path / "out"))
+    for folder in seeds:
+        assert f"results/synthetic/{folder}/seed0/manifest.json" in there
+
+
 # --- paths and hosts -----------------------------------------------------------------------------
 
 
