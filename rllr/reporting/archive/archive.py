@@ -32,6 +32,7 @@ from rllr.reporting.tables.render import FORMATS
 
 FROM_CODE = ("LICENSE", "CITATION.cff")
 GRID, MANIFEST, CONFIG = "grid.json", "manifest.json", "config"
+PARTS = ("config", "models", "tasks")
 
 
 @dataclass
@@ -128,8 +129,15 @@ def _configurations(run: Run) -> dict[str, Any]:
     found = {}
     for path in sorted(run.folder.glob(f"{CONFIG}/*.json")):
         with suppress(RllrError):  # it is named where it would have been packed
-            found[path.name] = files.read_json(path)
+            content = files.read_json(path)
+            if _is_configuration(content):
+                found[path.name] = content
     return found
+
+
+def _is_configuration(content: Any) -> bool:
+    """Whether it has the parts that a resolved configuration has."""
+    return isinstance(content, dict) and all(isinstance(content.get(p, {}), dict) for p in PARTS)
 
 
 def _out_of_date(run: Run) -> list[str]:

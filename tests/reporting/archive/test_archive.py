@@ -149,6 +149,7 @@ def test_every_published_task_says_its_terms() -> None:
 
 def test_nothing_of_generated_data_needs_leave(small_run: SyntheticRun, tmp_path: Path) -> None:
     small_run.write("config/1.json", load({"extends": "tiny"}).dump())
+    small_run.write("config/2.json", {"config": None, "tasks": [], "models": "x"})
     assert write_archive(small_run.folder, tmp_path / "a.tar.gz").quoted == []
 
 
@@ -239,6 +240,7 @@ def test_paths_and_hosts_are_told_without_their_machine() -> None:
         "/scratch/alice/resultsx": "top/resultsx",
         "/home/alice/own/mr/test.jsonl": "…/mr/test.jsonl",
         "/home/alice/a.jsonl": "…/a.jsonl",
+        "/home/alice/my own/mr/test.jsonl": "…/mr/test.jsonl",
         "results/run/a.json": "results/run/a.json",
         "http://gpu07:8000/v1": "http://HOST/v1",
         "https://api.openai.com/v1": "https://api.openai.com/v1",
