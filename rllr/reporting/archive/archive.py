@@ -12,6 +12,7 @@ from typing import Any
 from rllr import files
 from rllr.artefact import ROOT
 from rllr.errors import RllrError
+from rllr.plain import plain
 from rllr.reporting.archive.contents import (
     PREDICTIONS,
     REPORT,
@@ -24,7 +25,7 @@ from rllr.reporting.archive.licences import licences, quoted_tasks
 from rllr.reporting.archive.pack import pack
 from rllr.reporting.archive.readme import readme
 from rllr.reporting.archive.scrub import Places, places_of, scrub
-from rllr.reporting.archive.texts import without_texts
+from rllr.reporting.archive.texts import as_json, without_texts
 from rllr.reporting.results.analysis import analyse
 from rllr.reporting.results.collect import Run, load_run
 from rllr.reporting.tables.build import tables_of
@@ -79,8 +80,9 @@ def _contents(run: Run, written: Archive, *, texts: bool) -> Iterator[tuple[str,
         written.notes.append(f"{REPORT}: left out, as it quotes texts")
     yield from _of_run(run, written, places_of(run, configurations), texts=texts)
     yield from _from_code(written)
-    yield "LICENCES.md", licences(run.grid, configurations.values(), texts=texts).encode()
-    yield "README.md", readme(run, texts=texts, notes=written.notes).encode()
+    terms = licences(run.grid, configurations.values(), texts=texts)
+    yield "LICENCES.md", plain(terms).encode()
+    yield "README.md", plain(readme(run, texts=texts, notes=written.notes)).encode()
 
 
 def _of_run(
@@ -110,7 +112,7 @@ def _bytes(member: Member, places: Places, *, texts: bool) -> bytes:
         return without_texts(member.path)
     if name == GRID or name.endswith(MANIFEST) or member.path.parent.name == CONFIG:
         cleared = scrub(files.read_json(member.path), places)
-        return (json.dumps(cleared, indent=2, ensure_ascii=False) + "\n").encode()
+        return as_json(json.dumps(cleared, indent=2, ensure_ascii=False) + "\n")
     return member.path.read_bytes()
 
 

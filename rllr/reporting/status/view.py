@@ -13,7 +13,7 @@ from rich.text import Text
 
 from rllr.config.load import BASELINE
 from rllr.expected.stage import LOGS
-from rllr.reporting.browse.sheet import plain
+from rllr.plain import plain
 from rllr.reporting.status.advice import advice
 from rllr.reporting.status.cells import Status
 from rllr.reporting.status.signs import stamp

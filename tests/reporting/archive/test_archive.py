@@ -31,6 +31,7 @@ CONFIG = {
         "stsb": {"licence": "none"},
     },
 }
+TERMS = "LICENCES.md"
 INPUTS = {
     "/scratch/alice/results/run/data/sst2/test.jsonl": "1",
     "/scratch/alice/models/llama@1/model.safetensors": "2",
@@ -218,6 +219,22 @@ def test_folders_on_another_disk_are_followed(whole: SyntheticRun, tmp_path: Pat
     there = names(unpacked(tmp_path / "a.tar.gz", tmp_path / "out"))
     for folder in seeds:
         assert f"results/synthetic/{folder}/seed0/manifest.json" in there
+
+
+def test_texts_that_a_terminal_would_obey_or_no_file_can_hold(
+    whole: SyntheticRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "a\x1b[31mb\ud800c\u202ed"
+    whole.grid(run=name, bases={}, tasks=[{"key": "sst2", "name": name, "metric": "accuracy"}])
+    whole.write("config/0123.json", {**CONFIG, "run": name})
+    whole.write("cells/llama/sst2/rllr/seed0/metrics.json", {"model": name})
+    for options in ([], ["--without-texts"]):
+        to = tmp_path / f"{len(options)}.tar.gz"
+        assert cli.main(["archive", str(whole.folder), "--to", str(to), *options]) == 0
+        top = unpacked(to, tmp_path / f"out{len(options)}")
+        assert json.loads((top / "results/synthetic/config/0123.json").read_text())["run"] == name
+        for shown in (*capsys.readouterr(), *((top / f).read_text() for f in ("README.md", TERMS))):
+            assert "\x1b" not in shown and "\u202e" not in shown
 
 
 # --- paths and hosts -----------------------------------------------------------------------------

@@ -124,6 +124,18 @@ def test_deleted_corrupt_and_pruned_files(asked: Asked, spoilt: TinyRun) -> None
     (spoilt.layout.cell(LLAMA, "mr", "sft", 0) / METRICS).write_text("{")
     code, found = asked.json(spoilt)
     assert code == 3 and found[CELL]["state"] == "failed" and "not valid JSON" in found[CELL]["why"]
+
+
+@pytest.mark.parametrize("change", [None, {}, {"model": "another"}, {"value": "high"}])
+def test_what_tables_leave_out_is_not_done(
+    asked: Asked, spoilt: TinyRun, change: dict[str, str] | None
+) -> None:
+    path = spoilt.layout.cell(LLAMA, "mr", "sft", 0) / METRICS
+    content = read_json(path)
+    write_json(path, {**content, **change} if change else change)
+    code, found = asked.json(spoilt)
+    assert code == 3 and found[CELL]["state"] == "failed"
+    assert "delete it, and it is made again" in found[CELL]["why"]
     (spoilt.layout.data("stsb") / MANIFEST).write_text("[]")
     _, found = asked.json(spoilt)
     assert found["data", "stsb"]["state"] == "failed"
