@@ -62,7 +62,9 @@ class Looker:
         manifest = folder / PREDICTIONS_MANIFEST
         predicted, troubled = examiner.found[manifest], examiner.troubled[manifest]
         if predicted.state == "done":
-            made = self.present.manifest(self.place.find(manifest)).time
+            # One stage writes a baseline's metrics too, just before its manifest.
+            one = model == BASELINE
+            made = 0.0 if one else self.present.manifest(self.place.find(manifest)).time
             return self._scored(folder, self._log(model, task, method, seed), made)
         state: State = "stale" if self._there(folder / METRICS) else "missing"
         if troubled:

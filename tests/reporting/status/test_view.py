@@ -67,6 +67,7 @@ def test_the_only_run_and_its_newest_configuration_are_taken(
         (["nowhere"], "nowhere: no such folder"),
         (["."], ".: holds no config/*.json"),
         (["--watch", "0"], "--watch: 0 is no time to wait"),
+        (["--watch", "inf"], "--watch: inf is no time to wait"),
         (["--watch", "1", "--json"], "--json: prints once"),
         (["--config", "none.yaml"], "none.yaml: cannot be read"),
     ],
