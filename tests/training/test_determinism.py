@@ -28,7 +28,8 @@ def copy(rewarded: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> TinyRun
     zero, one = run.job(seed=0), run.job(seed=1)
     for stage in ("sft", "rllr_rm"):
         one.trained(stage).symlink_to(zero.trained(stage))
-    one.rationale_pairs("sft").symlink_to(zero.rationale_pairs("sft"))
+    for made in ("rationale_pairs", "samples"):
+        getattr(one, made)("sft").symlink_to(getattr(zero, made)("sft"))
     return run
 
 

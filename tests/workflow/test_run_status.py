@@ -7,9 +7,13 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from rllr.config import load_file
 from rllr.expected import expected_stages
 from tests.workflow.conftest import ROOT, Workspace
+
+pytestmark = pytest.mark.slow
 
 
 def status(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
