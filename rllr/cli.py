@@ -19,6 +19,7 @@ from rllr import __version__, interruption
 from rllr.commands import add_commands, add_show, add_status
 from rllr.errors import NodeError, RllrError
 from rllr.interruption import InterruptedStageError
+from rllr.plain import plain
 from rllr.result_commands import add_result_commands
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _status(work: Command) -> int:
     try:
         return work() or 0
     except RllrError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        print(f"error: {plain(str(error))}", file=sys.stderr, flush=True)
         _say_end(f"{'node' if isinstance(error, NodeError) else 'mistake'}: {error}")
         return 2
     except KeyboardInterrupt:

@@ -57,6 +57,7 @@ def _doctor(project: ReadProject, options: argparse.Namespace) -> int:
 # --- status --------------------------------------------------------------------------------------
 
 WATCH_SECONDS = 5.0
+LONGEST_WATCH = 86_400
 
 
 def add_status(commands: argparse._SubParsersAction) -> None:
@@ -96,8 +97,10 @@ def _status(options: argparse.Namespace) -> int:
         return show_status(options.folder, options.config, as_json=options.json)
     if options.json:
         raise RllrError("--json: prints once; leave out --watch")
-    if not options.watch > 0:
-        raise RllrError(f"--watch: {options.watch:g} is no time to wait; seconds above 0")
+    if not 0 < options.watch <= LONGEST_WATCH:
+        raise RllrError(
+            f"--watch: {options.watch:g} is no time to wait; seconds above 0, at most a day's"
+        )
     return watch_status(options.folder, options.config, options.watch)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rllr.errors import RllrError
+from rllr.plain import plain
 
 if TYPE_CHECKING:
     from rllr.config.load import Project
@@ -127,10 +128,11 @@ def _archive(options: argparse.Namespace) -> None:
     with writing(path):
         written = write_archive(options.folder, path, texts=not options.without_texts)
     for note in written.notes:
-        print(f"note: {note}")
+        print(f"note: {plain(note)}")
     if written.quoted:
+        tasks = plain(", ".join(written.quoted))
         print(
-            f"note: predictions quote test texts of {', '.join(written.quoted)}, whose terms may "
+            f"note: predictions quote test texts of {tasks}, whose terms may "
             "not let you pass them on; --without-texts leaves them out"
         )
     size = path.stat().st_size / 1e6

@@ -273,6 +273,18 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_output_that_does_not_fit_is_one_message() -> None:
+    command = [sys.executable, "-m", "rllr", "check", "--config", "config/tiny.yaml"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, check=False, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and "is full" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_the_command_line_itself_imports_next_to_nothing() -> None:
     assert not imported_by() & {*HEAVY, "numpy", "scipy", "pydantic", "yaml", "tokenizers"}
 

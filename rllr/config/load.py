@@ -126,7 +126,8 @@ class Project:
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Project:
         """Read back what `dump` wrote."""
-        if not {"config", "models", "tasks", "methods"} <= set(data):
+        parts = ("config", "models", "tasks", "methods")
+        if not isinstance(data, dict) or not all(isinstance(data.get(p), dict) for p in parts):
             raise RllrError("not a resolved configuration; name a run's YAML file instead")
         return cls(
             config=validate(RunConfig, data["config"], "configuration"),

@@ -12,12 +12,20 @@ from typing import Any
 from rllr import files
 from rllr.artefact import ROOT
 from rllr.errors import RllrError
-from rllr.reporting.archive.contents import PREDICTIONS, REPORT, Member, members, missing
+from rllr.plain import plain
+from rllr.reporting.archive.contents import (
+    PREDICTIONS,
+    REPORT,
+    Member,
+    links_out,
+    members,
+    missing,
+)
 from rllr.reporting.archive.licences import licences, quoted_tasks
 from rllr.reporting.archive.pack import pack
 from rllr.reporting.archive.readme import readme
 from rllr.reporting.archive.scrub import Places, places_of, scrub
-from rllr.reporting.archive.texts import without_texts
+from rllr.reporting.archive.texts import as_json, without_texts
 from rllr.reporting.results.analysis import analyse
 from rllr.reporting.results.collect import Run, load_run
 from rllr.reporting.tables.build import tables_of
@@ -25,6 +33,7 @@ from rllr.reporting.tables.render import FORMATS
 
 FROM_CODE = ("LICENSE", "CITATION.cff")
 GRID, MANIFEST, CONFIG = "grid.json", "manifest.json", "config"
+PARTS = ("config", "models", "tasks")
 
 
 @dataclass
@@ -56,7 +65,7 @@ def write_archive(run_dir: Path, path: Path, *, texts: bool = True) -> Archive:
     cell.
     """
     run = load_run(run_dir)
-    notes = [*missing(run), *_out_of_date(run), *run.warnings]
+    notes = [*missing(run), *links_out(run), *_out_of_date(run), *run.warnings]
     written = Archive(notes=notes)
     pack(path, f"{run_dir.resolve().name}-archive", _contents(run, written, texts=texts))
     return written
@@ -71,8 +80,9 @@ def _contents(run: Run, written: Archive, *, texts: bool) -> Iterator[tuple[str,
         written.notes.append(f"{REPORT}: left out, as it quotes texts")
     yield from _of_run(run, written, places_of(run, configurations), texts=texts)
     yield from _from_code(written)
-    yield "LICENCES.md", licences(run.grid, configurations.values(), texts=texts).encode()
-    yield "README.md", readme(run, texts=texts, notes=written.notes).encode()
+    terms = licences(run.grid, configurations.values(), texts=texts)
+    yield "LICENCES.md", plain(terms).encode()
+    yield "README.md", plain(readme(run, texts=texts, notes=written.notes)).encode()
 
 
 def _of_run(
@@ -102,7 +112,7 @@ def _bytes(member: Member, places: Places, *, texts: bool) -> bytes:
         return without_texts(member.path)
     if name == GRID or name.endswith(MANIFEST) or member.path.parent.name == CONFIG:
         cleared = scrub(files.read_json(member.path), places)
-        return (json.dumps(cleared, indent=2, ensure_ascii=False) + "\n").encode()
+        return as_json(json.dumps(cleared, indent=2, ensure_ascii=False) + "\n")
     return member.path.read_bytes()
 
 
@@ -121,8 +131,15 @@ def _configurations(run: Run) -> dict[str, Any]:
     found = {}
     for path in sorted(run.folder.glob(f"{CONFIG}/*.json")):
         with suppress(RllrError):  # it is named where it would have been packed
-            found[path.name] = files.read_json(path)
+            content = files.read_json(path)
+            if _is_configuration(content):
+                found[path.name] = content
     return found
+
+
+def _is_configuration(content: Any) -> bool:
+    """Whether it has the parts that a resolved configuration has."""
+    return isinstance(content, dict) and all(isinstance(content.get(p, {}), dict) for p in PARTS)
 
 
 def _out_of_date(run: Run) -> list[str]:

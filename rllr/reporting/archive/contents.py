@@ -1,7 +1,8 @@
 """What of a run goes into its archive, and what should be there and is not.
 
 Named by pattern, so that nothing else slips in: no weights, no checkpoints, no training data, no
-logs of jobs, which name machines and paths.
+logs of jobs, which name machines and paths. Folders of a run may be links, to a larger disk; a file
+that is a link out of the run is not the run's and stays out.
 """
 
 from __future__ import annotations
@@ -46,16 +47,17 @@ PARTS = (
             "cells/*/*/*/seed*/predictions.manifest.json",
             "data/*/manifest.json",
             "rationales/*/manifest.json",
-            "pairs/**/manifest.json",
-            "samples/**/manifest.json",
+            "pairs/label_sensitive/*/manifest.json",
+            "pairs/rationale_sensitive/*/*/*/seed*/manifest.json",
+            "samples/*/*/*/seed*/manifest.json",
             "trained/*/*/*/seed*/manifest.json",
-            "judged/**/manifest.json",
+            "judged/*/*/seed*/manifest.json",
         ),
     ),
     Part("what training did, in brief", ("trained/*/*/*/seed*/summary.json",)),
     Part("training curves, a row per step", ("trained/*/*/*/seed*/log.jsonl",)),
     Part("rewards of sampled responses", ("trained/*/*/*/seed*/sample_rewards.jsonl",)),
-    Part("the judge's verdicts on test responses", ("judged/**/comparisons.jsonl",)),
+    Part("the judge's verdicts on test responses", ("judged/*/*/seed*/comparisons.jsonl",)),
 )
 
 
@@ -76,7 +78,7 @@ def members(run: Run, *, texts: bool) -> list[Member]:
     found = [
         Member(f"{RESULTS}/{here}/{path.relative_to(run.folder).as_posix()}", path)
         for path in _files(run.folder)
-        if texts or path.name != REPORT
+        if (texts or path.name != REPORT) and not _leads_out(path, run.folder)
     ]
     return sorted([*found, *_bases(run)])
 
@@ -85,6 +87,18 @@ def _files(folder: Path) -> Iterator[Path]:
     patterns = [pattern for part in PARTS for pattern in part.patterns]
     for pattern in patterns:
         yield from (path for path in folder.glob(pattern) if path.is_file())
+
+
+def _leads_out(path: Path, folder: Path) -> bool:
+    """Whether a file is a link to one elsewhere: it could be anything, a key for instance."""
+    inside = (folder.resolve(), path.parent.resolve())
+    return path.is_symlink() and not any(map(path.resolve().is_relative_to, inside))
+
+
+def links_out(run: Run) -> list[str]:
+    """The files that are left out as they are links out of the run, a line each."""
+    found = sorted(path for path in _files(run.folder) if _leads_out(path, run.folder))
+    return [f"left out: {path.relative_to(run.folder)}: a link out of the run" for path in found]
 
 
 def _bases(run: Run) -> Iterator[Member]:

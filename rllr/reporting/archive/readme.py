@@ -18,8 +18,9 @@ def readme(run: Run, *, texts: bool, notes: Sequence[str]) -> str:
         f"`sha256sum --check {SUMS}`. Terms: LICENCES.md; how to cite: CITATION.cff.",
         "## What is what",
         _parts(run, folder, texts=texts),
-        "Not here: weights, checkpoints, training data, logs of jobs. Absolute paths and hosts in "
-        "configuration and manifests were shortened; hashes and settings are as they were.",
+        "Not here: weights, checkpoints, training data, logs of jobs. Absolute paths, and hosts "
+        "that are asked over http, were shortened in configuration and manifests; hashes and "
+        "other settings are as they were.",
         *_missing(notes),
         "## The tables again, from these files",
         f"    python -m rllr tables {folder}",

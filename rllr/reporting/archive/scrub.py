@@ -1,6 +1,7 @@
 """Takes out of configuration and manifests what tells of a machine: absolute paths, hosts.
 
-Hashes, versions and settings stay. What changes is told in the archive's README.
+Hashes, versions and settings stay. That it was done is said in the archive's README, and in the
+report where it shows a configuration.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 from rllr.reporting.archive.contents import MODELS, RESULTS
 from rllr.reporting.results.collect import Run
 
-# A path from the root, with more than one name.
-ABSOLUTE = re.compile(r"(/[^/\s]+){2,}/?")
+# A path from the root, with more than one name; names may hold spaces.
+ABSOLUTE = re.compile(r"(/[^/\n]+){2,}/?")
 # An endpoint within a network; services that the world knows are asked over https.
 ENDPOINT = re.compile(r"http://[^/]+")
 HOST = "http://HOST"
@@ -32,10 +33,11 @@ def places_of(run: Run, configurations: Mapping[str, Any]) -> dict[str, str]:
     """
     found = {str(run.folder.resolve().parent): RESULTS}
     for content in configurations.values():
-        config = content.get("config", {}) if isinstance(content, dict) else {}
+        config = content.get("config") if isinstance(content, dict) else None
         for key, name in (("results_dir", RESULTS), ("models_dir", f"{RESULTS}/{MODELS}")):
-            if str(config.get(key, "")).startswith("/"):
-                found[str(config[key]).rstrip("/")] = name
+            place = str(config.get(key, "")) if isinstance(config, dict) else ""
+            if place.startswith("/"):
+                found[place.rstrip("/")] = name
     for base in run.grid.bases.values():
         found[base] = f"../{MODELS}/{Path(base).name}"
     return dict(sorted(found.items(), key=lambda item: -len(item[0])))

@@ -24,7 +24,12 @@ def without_texts(path: Path) -> bytes:
         row.pop("prompt", None)
         row["response"] = _hash(str(row["response"]))
         rows.append(json.dumps(row, ensure_ascii=False))
-    return "".join(f"{row}\n" for row in rows).encode("utf-8", "surrogatepass")
+    return as_json("".join(f"{row}\n" for row in rows))
+
+
+def as_json(text: str) -> bytes:
+    """JSON as bytes; half of a surrogate pair stays the escape that it was read from."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _hash(text: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import sys
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,24 +16,10 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from rllr.plain import plain
 from rllr.reporting.results.responses import Response
 
-# Control and format characters, halves of surrogate pairs, line and paragraph separators.
-OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 TEXT_FIELDS = ("text", "text_a", "text_b")
-
-
-def plain(text: str) -> str:
-    """The text with what a terminal would obey made visible; line breaks stay."""
-    return "".join(char if _is_plain(char) else _escaped(char) for char in text)
-
-
-def _is_plain(char: str) -> bool:
-    return char == "\n" or char.isprintable() or unicodedata.category(char) not in OBEYED
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from rllr import files
 from rllr.errors import RllrError
-from rllr.reporting.browse.sheet import plain
+from rllr.plain import plain
 from rllr.reporting.tables.table import MISSING, Row, Table, TableCell
 
 # Where a manifest lies in the folder of a run.

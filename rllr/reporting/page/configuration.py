@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
+from typing import Any
 
+from rllr import files
 from rllr.errors import RllrError
+from rllr.reporting.archive.scrub import Places, places_of, scrub
 from rllr.reporting.page.markup import Html, element, facts_table, join
 from rllr.reporting.results.analysis import Analysis
+from rllr.reporting.results.collect import Run
 from rllr.reporting.results.grid import CellKey
 
 # Resolved configurations shown in full; a run that was changed often has more.
@@ -29,25 +34,40 @@ def configuration_of(analysis: Analysis) -> Html:
         **{name.capitalize(): origin for name, origin in grid.origins.items()},
         "The paper's experiment": "yes" if grid.paper else "no",
     }
-    return join(facts_table(entries, "Configuration"), _resolved(analysis.run.folder / "config"))
+    return join(facts_table(entries, "Configuration"), _resolved(analysis.run))
 
 
-def _resolved(folder: Path) -> Html:
-    """The files that jobs read, newest first."""
+def _resolved(run: Run) -> Html:
+    """The files that jobs read, newest first, without what tells of the machine."""
+    folder = run.folder / "config"
     paths = sorted(folder.glob("*.json"), key=lambda path: -path.stat().st_mtime)
-    blocks = [element("details", element("summary", *_named(path)), _text(path)) for path in paths]
-    return join(*blocks[:SHOWN], *(element("p", *_named(path)) for path in paths[SHOWN:]))
+    read = {path.name: _read(path) for path in paths}
+    places = places_of(run, read)
+    blocks = [
+        element("details", element("summary", *_named(name)), _text(content, places))
+        for name, content in read.items()
+    ]
+    return join(*blocks[:SHOWN], *(element("p", *_named(path.name)) for path in paths[SHOWN:]))
 
 
-def _named(path: Path) -> list[Html | str]:
-    return ["Resolved configuration ", element("code", f"config/{path.name}")]
+def _named(name: str) -> list[Html | str]:
+    return ["Resolved configuration ", element("code", f"config/{name}")]
 
 
-def _text(path: Path) -> Html:
+def _read(path: Path) -> Any:
+    """A configuration; of one that cannot be read, why."""
     try:
-        return element("pre", path.read_text(encoding="utf-8", errors="replace"))
-    except OSError as error:
-        raise RllrError(f"{path}: cannot be read ({error.strerror})") from error
+        return files.read_json(path)
+    except RllrError as error:
+        return str(error).replace(f"{path}: ", "")
+
+
+def _text(content: Any, places: Places) -> Html:
+    if isinstance(content, str):
+        return element("p", content)
+    note = "Absolute paths, and hosts that are asked over http, are shortened here."
+    text = json.dumps(scrub(content, places), indent=2, ensure_ascii=False)
+    return join(element("p", note), element("pre", text))
 
 
 def reproduction(analysis: Analysis) -> Html:

@@ -11,7 +11,10 @@ from html import escape
 
 from rllr.reporting.page.style import STYLE
 
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+CODES = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff"
+# They turn the direction of all that follows: https://trojansource.codes
+TURNS = r"\u202a-\u202e\u2066-\u2069"
+UNPRINTABLE = re.compile(f"[{CODES}{TURNS}]")
 
 
 class Html(str):
@@ -45,7 +48,8 @@ def _escaped(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with what no page or file of text may hold (control codes, surrogates) replaced."""
+    """The text with what no page or file of text may hold (control codes, surrogates,
+    overrides of direction) replaced."""
     return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

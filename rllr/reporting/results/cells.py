@@ -51,12 +51,16 @@ def read_cells(run_dir: Path, warnings: list[str]) -> Iterator[Cell]:
     for path in found:
         shown = path.relative_to(run_dir)
         try:
-            yield _read_cell(path, shown)
+            yield read_cell(path, shown)
         except RllrError as error:
             warnings.append(f"{shown}: left out: {error}")
 
 
-def _read_cell(path: Path, shown: Path) -> Cell:
+def read_cell(path: Path, shown: Path) -> Cell:
+    """The cell of a metrics file; `shown` is its path from the run's folder.
+
+    Raises RllrError, without the path, where it is none, or another cell's.
+    """
     key = _cell_key(shown)
     content = read_object(path)
     try:

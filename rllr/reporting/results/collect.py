@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rllr.errors import RllrError
+from rllr.plain import plain
 from rllr.reporting.results.cells import Cell, read_cells
 from rllr.reporting.results.find import other_folder
 from rllr.reporting.results.grid import CellKey, Grid, infer_grid, read_grid
@@ -101,7 +102,7 @@ def _with_known_metric(
 def announce(warnings: list[str]) -> None:
     """Print a run's warnings to stderr, one line each."""
     for warning in warnings:
-        print(f"rllr: warning: {warning}", file=sys.stderr)
+        print(f"rllr: warning: {plain(warning)}", file=sys.stderr)
 
 
 def _nothing(run_dir: Path, outside: int, warnings: list[str]) -> str:

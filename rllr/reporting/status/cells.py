@@ -11,9 +11,9 @@ from rllr.config.load import BASELINE
 from rllr.errors import RllrError
 from rllr.expected.plan import evaluation_log
 from rllr.expected.stage import LOGS
-from rllr.files import read_json
 from rllr.layout import METRICS, PREDICTIONS_MANIFEST, Layout
 from rllr.reporting.names import FIGURE_FORMATS, FIGURES, TABLE_FORMATS, TABLES
+from rllr.reporting.results.cells import read_cell
 from rllr.reporting.results.grid import MAJORITY
 from rllr.reporting.status.place import Place
 from rllr.reporting.status.present import Present
@@ -62,7 +62,9 @@ class Looker:
         manifest = folder / PREDICTIONS_MANIFEST
         predicted, troubled = examiner.found[manifest], examiner.troubled[manifest]
         if predicted.state == "done":
-            made = self.present.manifest(self.place.find(manifest)).time
+            # One stage writes a baseline's metrics too, just before its manifest.
+            one = model == BASELINE
+            made = 0.0 if one else self.present.manifest(self.place.find(manifest)).time
             return self._scored(folder, self._log(model, task, method, seed), made)
         state: State = "stale" if self._there(folder / METRICS) else "missing"
         if troubled:
@@ -87,9 +89,9 @@ class Looker:
                 return Finding("score", name, "failed", sign.text, sign.when, log)
             return Finding("score", name, "missing")
         try:
-            read_json(path)
-        except (RllrError, OSError) as error:
-            text = f"{error}; delete it, and it is made again"
+            read_cell(path, path.relative_to(self.place.run))
+        except RllrError as error:
+            text = f"{path}: {error}; delete it, and it is made again"
             return Finding("score", name, "failed", text, self.present.mtime(path), log)
         if made > self.present.mtime(path):
             return Finding("score", name, "stale", "its predictions are newer than its metrics")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,14 +77,20 @@ def locate(run: Path | None, config: Path | None) -> Place:
 
 def read_project(path: Path) -> Project:
     """A resolved configuration (JSON, written by the workflow) or a user's YAML file."""
-    return Project.parse(read_json(path)) if path.suffix == ".json" else load_file(path)
+    if path.suffix != ".json":
+        return load_file(path)
+    try:
+        return Project.parse(read_json(path))
+    except RllrError as error:
+        raise RllrError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
 
 
 def newest_config(run: Path) -> Path:
     """The configuration that the workflow wrote, or took up again, last."""
     if not run.is_dir():
         raise RllrError(f"{run}: no such folder; name a run's, or its configuration (--config)")
-    found = sorted((run / "config").glob("*.json"), key=lambda path: path.stat().st_mtime)
+    there = (path for path in (run / "config").glob("*.json") if os.path.exists(path))
+    found = sorted(there, key=os.path.getmtime)
     if not found:
         raise RllrError(
             f"{run}: holds no config/*.json, which Snakemake writes when it starts; name the "

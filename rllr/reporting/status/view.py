@@ -13,7 +13,7 @@ from rich.text import Text
 
 from rllr.config.load import BASELINE
 from rllr.expected.stage import LOGS
-from rllr.reporting.browse.sheet import plain
+from rllr.plain import plain
 from rllr.reporting.status.advice import advice
 from rllr.reporting.status.cells import Status
 from rllr.reporting.status.signs import stamp
@@ -90,7 +90,7 @@ class View:
                 table.add_row(Text(f"  {method}"), *marked)
             self._line("")
             self._line("baseline" if model == BASELINE else model, "bold")
-            self.console.print(table)
+            self._table(table, width + sum(max(len(task), LEAST) + 1 for task in tasks))
         self._line("")
         counts = count(status.cells.values())
         self._line("   ".join(f"{self.symbols[one]} {one} {counts[one]}" for one in STATES))
@@ -116,7 +116,7 @@ class View:
             if found:
                 table.add_row(_words(kind), *numbers, str(len(found)))
         self._line("")
-        self.console.print(table)
+        self._table(table, max(map(len, KINDS)) + (len(STATES) + 1) * (LONGEST + 1))
 
     def _told(self, status: Status, state: State, title: str) -> None:
         """What is in a state by its own doing, the last first; one entry for each reason."""
@@ -139,6 +139,12 @@ class View:
         self._line(f"  {_words(first.kind)} {first.name}{more}{when}: {first.why}")
         if first.log is not None and first.state in ("failed", "running"):
             self._line(f"    log: {first.log}{'' if first.log.exists() else ' (not there)'}")
+
+    def _table(self, table: Table, needed: int) -> None:
+        """A narrower terminal wraps lines, but no column is lost."""
+        if self.console.width < needed:
+            table.width = needed
+        self.console.print(table, crop=False)
 
     def _line(self, text: str, style: str = "") -> None:
         """A line; in a pipe it is not broken, so that programs find a path whole."""

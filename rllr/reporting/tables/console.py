@@ -9,7 +9,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from rllr.reporting.browse.sheet import plain
+from rllr.plain import plain
 from rllr.reporting.tables.table import Row, Table, TableCell
 
 STYLES = {"": "", "best": "bold", "second": "underline"}

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby
 
+from rllr.reporting.page.markup import UNPRINTABLE
 from rllr.reporting.tables.table import Row, Table, TableCell
 
 LATEX = {
@@ -185,7 +186,7 @@ def _is_known(character: str) -> bool:
 
 def _unknown(text: str) -> str:
     codes = " ".join(f"U+{ord(character):04X}" for character in text)
-    # No engine can print a control character or half of a surrogate pair.
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+    # No engine can print a control character or half of a surrogate pair; others turn direction.
+    if UNPRINTABLE.search(text):
         return f"[{codes}]"
     return f"\\ifx\\Umathchar\\undefined[{codes}]\\else {text}\\fi{{}}"

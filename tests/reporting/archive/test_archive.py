@@ -31,6 +31,7 @@ CONFIG = {
         "stsb": {"licence": "none"},
     },
 }
+TERMS = "LICENCES.md"
 INPUTS = {
     "/scratch/alice/results/run/data/sst2/test.jsonl": "1",
     "/scratch/alice/models/llama@1/model.safetensors": "2",
@@ -149,6 +150,7 @@ def test_every_published_task_says_its_terms() -> None:
 
 def test_nothing_of_generated_data_needs_leave(small_run: SyntheticRun, tmp_path: Path) -> None:
     small_run.write("config/1.json", load({"extends": "tiny"}).dump())
+    small_run.write("config/2.json", {"config": None, "tasks": [], "models": "x"})
     assert write_archive(small_run.folder, tmp_path / "a.tar.gz").quoted == []
 
 
@@ -192,6 +194,49 @@ def test_tables_that_are_out_of_date_are_named(whole: SyntheticRun, tmp_path: Pa
     assert note.startswith("tables that this code would not make from these metrics: main.md;")
 
 
+def test_a_file_that_is_a_link_out_of_the_run_is_left_out(
+    whole: SyntheticRun, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("secret")
+    (whole.folder / "tables/key.csv").symlink_to(tmp_path / "key")
+    (whole.folder / "tables/again.csv").symlink_to("main.csv")
+    written = write_archive(whole.folder, tmp_path / "a.tar.gz")
+    there = names(unpacked(tmp_path / "a.tar.gz", tmp_path / "out"))
+    assert "left out: tables/key.csv: a link out of the run" in written.notes
+    assert "results/synthetic/tables/key.csv" not in there
+    assert "results/synthetic/tables/again.csv" in there
+
+
+def test_folders_on_another_disk_are_followed(whole: SyntheticRun, tmp_path: Path) -> None:
+    seeds = {"samples/llama/sft/mixture": "samples", "judged/llama/mixture": "judged"}
+    seeds["pairs/rationale_sensitive/llama/sft/mixture"] = "pairs"
+    for folder in seeds:
+        whole.write(f"{folder}/seed0/manifest.json", {"stage": "x"})
+    for part in seeds.values():
+        (whole.folder / part).rename(tmp_path / part)
+        (whole.folder / part).symlink_to(tmp_path / part)
+    write_archive(whole.folder, tmp_path / "a.tar.gz")
+    there = names(unpacked(tmp_path / "a.tar.gz", tmp_path / "out"))
+    for folder in seeds:
+        assert f"results/synthetic/{folder}/seed0/manifest.json" in there
+
+
+def test_texts_that_a_terminal_would_obey_or_no_file_can_hold(
+    whole: SyntheticRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "a\x1b[31mb\ud800c\u202ed"
+    whole.grid(run=name, bases={}, tasks=[{"key": "sst2", "name": name, "metric": "accuracy"}])
+    whole.write("config/0123.json", {**CONFIG, "run": name})
+    whole.write("cells/llama/sst2/rllr/seed0/metrics.json", {"model": name})
+    for options in ([], ["--without-texts"]):
+        to = tmp_path / f"{len(options)}.tar.gz"
+        assert cli.main(["archive", str(whole.folder), "--to", str(to), *options]) == 0
+        top = unpacked(to, tmp_path / f"out{len(options)}")
+        assert json.loads((top / "results/synthetic/config/0123.json").read_text())["run"] == name
+        for shown in (*capsys.readouterr(), *((top / f).read_text() for f in ("README.md", TERMS))):
+            assert "\x1b" not in shown and "\u202e" not in shown
+
+
 # --- paths and hosts -----------------------------------------------------------------------------
 
 
@@ -212,6 +257,7 @@ def test_paths_and_hosts_are_told_without_their_machine() -> None:
         "/scratch/alice/resultsx": "top/resultsx",
         "/home/alice/own/mr/test.jsonl": "…/mr/test.jsonl",
         "/home/alice/a.jsonl": "…/a.jsonl",
+        "/home/alice/my own/mr/test.jsonl": "…/mr/test.jsonl",
         "results/run/a.json": "results/run/a.json",
         "http://gpu07:8000/v1": "http://HOST/v1",
         "https://api.openai.com/v1": "https://api.openai.com/v1",

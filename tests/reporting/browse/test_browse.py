@@ -14,9 +14,9 @@ from rllr.config.schema import SPLITS
 from rllr.errors import RllrError
 from rllr.files import read_json, read_jsonl, write_json, write_jsonl
 from rllr.layout import MANIFEST
+from rllr.plain import plain
 from rllr.reporting.browse.examples import only_run
 from rllr.reporting.browse.manifest_view import asked, distribution, left_out
-from rllr.reporting.browse.sheet import plain
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -166,6 +166,19 @@ def test_resolved_configurations_are_shown(small_run: SyntheticRun, tmp_path: Pa
     assert len(re.findall("&quot;note&quot;: &quot;&lt;.&gt;&quot;", page)) == 3
 
 
+def test_a_configuration_is_shown_without_its_machine(
+    small_run: SyntheticRun, tmp_path: Path
+) -> None:
+    places = {"results_dir": "/scratch/alice/results", "data": {"path": "/home/alice/own data/mr"}}
+    small_run.write("config/1.json", {"config": places, "endpoint": "http://gpu07.inside:8000/v1"})
+    small_run.write("config/2.json", "{broken")
+    small_run.write("config/3.json", {"config": None})
+    page = reporting.write_report(small_run.folder, tmp_path / "report.html").read_text()
+    assert "…/own data/mr" in page and "http://HOST/v1" in page
+    assert "alice" not in page and "gpu07" not in page
+    assert "not valid JSON" in page and str(small_run.folder) not in page
+
+
 def test_every_table_and_figure_has_a_section_and_a_caption() -> None:
     for names, placed in (
         (BUILDERS, [name for section in SECTIONS for name in section.tables]),

@@ -124,6 +124,26 @@ def test_deleted_corrupt_and_pruned_files(asked: Asked, spoilt: TinyRun) -> None
     (spoilt.layout.cell(LLAMA, "mr", "sft", 0) / METRICS).write_text("{")
     code, found = asked.json(spoilt)
     assert code == 3 and found[CELL]["state"] == "failed" and "not valid JSON" in found[CELL]["why"]
+
+
+def test_a_baselines_metrics_are_older_than_its_manifest(asked: Asked, spoilt: TinyRun) -> None:
+    for task in spoilt.project.tasks:
+        path = spoilt.layout.baseline(task) / METRICS
+        os.utime(path, (path.stat().st_mtime - 2,) * 2)
+    _, found = asked.json(spoilt)
+    assert states(found, "cell") == {"done"}
+
+
+@pytest.mark.parametrize("change", [None, {}, {"model": "another"}, {"value": "high"}])
+def test_what_tables_leave_out_is_not_done(
+    asked: Asked, spoilt: TinyRun, change: dict[str, str] | None
+) -> None:
+    path = spoilt.layout.cell(LLAMA, "mr", "sft", 0) / METRICS
+    content = read_json(path)
+    write_json(path, {**content, **change} if change else change)
+    code, found = asked.json(spoilt)
+    assert code == 3 and found[CELL]["state"] == "failed"
+    assert "delete it, and it is made again" in found[CELL]["why"]
     (spoilt.layout.data("stsb") / MANIFEST).write_text("[]")
     _, found = asked.json(spoilt)
     assert found["data", "stsb"]["state"] == "failed"
@@ -140,3 +160,13 @@ def test_a_copy_of_a_run_without_its_base_models(
     code, out, _ = asked(folder)
     assert code == 1 and "It lies elsewhere than its configuration says" in out
     assert "done 4 " in out
+
+
+@pytest.mark.parametrize("content", ["null", "3", '[{"a": 1}]', '{"config": null}'])
+def test_a_spoilt_configuration_is_named(asked: Asked, spoilt: TinyRun, content: str) -> None:
+    folder = spoilt.layout.run / "config"
+    folder.mkdir(exist_ok=True)
+    (folder / "gone.json").symlink_to("nowhere")
+    (folder / "1.json").write_text(content)
+    code, _, err = asked(spoilt.layout.run)
+    assert code == 2 and f"{folder / '1.json'}: not a resolved configuration" in err

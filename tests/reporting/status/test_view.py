@@ -19,6 +19,7 @@ from rllr.config.load import CONFIG_DIR
 from rllr.files import write_json
 from rllr.reporting.status.cells import Looker
 from rllr.reporting.status.place import locate
+from rllr.reporting.status.state import STATES
 from rllr.reporting.status.view import View
 
 if TYPE_CHECKING:
@@ -38,11 +39,14 @@ def test_an_empty_run_is_missing_and_fits_80_columns(asked: Asked, empty: TinyRu
 
 def test_words_give_way_to_symbols_where_there_is_little_room(asked: Asked, empty: TinyRun) -> None:
     status = Looker(locate(None, empty.config)).look()
-    for width, shown in ((24, "\N{MIDDLE DOT}"), (60, "missing")):
+    for width, shown in ((8, "\N{MIDDLE DOT}"), (24, "\N{MIDDLE DOT}"), (60, "missing")):
         console = Console(width=width, force_terminal=False)
         View(console).show(status)
-        (row,) = [x for x in asked.capsys.readouterr().out.splitlines() if "sft_label" in x]
+        lines = asked.capsys.readouterr().out.splitlines()
+        (row,) = [x for x in lines if "sft_label" in x]
         assert row.split() == ["sft_label", shown, shown]
+        assert ["mr", "stsb"] in [line.split() for line in lines]
+        assert ["stage", *STATES, "of"] in [line.split() for line in lines]
 
 
 def test_the_only_run_and_its_newest_configuration_are_taken(
@@ -67,6 +71,7 @@ def test_the_only_run_and_its_newest_configuration_are_taken(
         (["nowhere"], "nowhere: no such folder"),
         (["."], ".: holds no config/*.json"),
         (["--watch", "0"], "--watch: 0 is no time to wait"),
+        (["--watch", "inf"], "--watch: inf is no time to wait"),
         (["--watch", "1", "--json"], "--json: prints once"),
         (["--config", "none.yaml"], "none.yaml: cannot be read"),
     ],

@@ -117,13 +117,13 @@ def test_console_keeps_every_column_and_fits() -> None:
 
 
 def test_console_and_files_hold_no_control_codes() -> None:
-    hostile = table("\x1b[31mred \ud800")
+    hostile = table("\x1b[31mred \ud800\u202e")
     stream = io.StringIO()
     print_table(hostile, Console(file=stream, width=80))
-    assert "\\x1b[31mred \\ud800" in stream.getvalue()
+    assert "\\x1b[31mred \\ud800\\u202e" in stream.getvalue()
     for render in (to_markdown, to_csv, to_latex, html_page):
         text = render(hostile)
-        assert "\x1b" not in text
+        assert not {"\x1b", "\u202e"} & set(text)
         assert text.encode("utf-8")
 
 
