@@ -90,6 +90,7 @@ def test_a_deleted_cell_is_scored_again_and_nothing_else(finished: Workspace) ->
     assert finished.metrics() == before
 
 
+@pytest.mark.slow
 def test_a_deleted_prediction_is_made_again_and_the_models_others_kept(finished: Workspace) -> None:
     before = finished.metrics()
     cell = ("cells", "llama2-tiny", "mr", "rllr", "seed0")
@@ -104,6 +105,7 @@ def test_a_deleted_prediction_is_made_again_and_the_models_others_kept(finished:
     assert kept.read_text() == made
 
 
+@pytest.mark.slow
 def test_a_deleted_table_is_written_again(finished: Workspace) -> None:
     path = finished.path("tables", "main.md")
     text = path.read_text()

@@ -102,6 +102,7 @@ def test_weights_count_each_prompt_once_and_then_as_drawn() -> None:
     assert not np.array_equal(weights, prompt_weights(7, "sst2", resamples=50))
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_true_auc_when_responses_of_a_prompt_are_alike() -> None:
     """Of 300 intervals 95 % should, less two standard errors; fewer if prompts are ignored."""
     random, repeats, prompts = np.random.default_rng(1), 300, np.repeat(np.arange(60), 4)

@@ -111,7 +111,7 @@ def test_a_wait_is_said(
         make_asker(asking(server.endpoint), "teacher").answers(some_requests(1))
     lines = capsys.readouterr().out.splitlines()
     waits = [line for line in lines if "nothing is sent for 1 s, as the server wants it" in line]
-    assert len(waits) > 2 and "(last: status 429: slow down (wait 1 s))" in waits[0]
+    assert len(waits) > 2 and "(last: status 429: slow down (wait 1 s))" in waits[-1]
 
 
 def test_retry_after_as_a_date_and_as_nonsense() -> None:
