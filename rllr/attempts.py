@@ -42,7 +42,6 @@ END_FILE = "RLLR_END_FILE"
 INVOCATION = "RLLR_INVOCATION"
 MEMORY_MB = "RLLR_MEMORY_MB"
 
-TIME_LIMIT = "time limit"
 OUT_OF_MEMORY = "out of memory"
 KILLED = "killed"
 MISTAKE = "mistake: "

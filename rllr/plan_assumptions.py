@@ -5,7 +5,6 @@ None of these is a measurement of this project's on a GPU; `benchmarks/size.py` 
 
 from __future__ import annotations
 
-GIB = 2**30
 GB = 1e9
 
 # --- lengths, in tokens --------------------------------------------------------------------------

@@ -19,9 +19,10 @@ from rllr.layout import MANIFEST
 from rllr.reporting.browse.manifest_view import asked, distribution, left_out, source_name
 from rllr.reporting.browse.pair_view import LEGEND, pair_columns, statistics_table
 from rllr.reporting.browse.sheet import Column, Sheet
+from rllr.reporting.results import find
+from rllr.reporting.results.find import RESULTS
 
 Row = Mapping[str, Any]
-RESULTS = Path("results")
 PARTS = ("train", "heldout")
 # Labels that a message lists.
 SHOWN = 20
@@ -58,15 +59,9 @@ def browse(view: str, request: Request) -> None:
 
 
 def only_run() -> Path:
-    """The one folder below `results/` that holds a run; RllrError lists them if there are more."""
-    found = sorted(path.parent for path in RESULTS.glob("*/data") if path.is_dir())
-    if len(found) == 1:
-        return found[0]
-    there = f"there are {', '.join(map(str, found))}" if found else "there is none yet"
-    raise RllrError(
-        f"--run: name the folder of a run below {RESULTS}/, for instance "
-        f"{RESULTS / 'tiny'} ({there})"
-    )
+    """The one folder below `results/` that holds data; RllrError lists them if there are more."""
+    how = f"--run: name the folder of a run below {RESULTS}/, for instance {RESULTS / 'tiny'}"
+    return find.only_run("data/", how)
 
 
 def show_data(request: Request, sheet: Sheet) -> None:

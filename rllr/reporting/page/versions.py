@@ -4,33 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
-from rllr import files
 from rllr.errors import RllrError
 from rllr.layout import MANIFEST, PREDICTIONS_MANIFEST
 from rllr.reporting.page.markup import Html, element, facts_table, join
 from rllr.reporting.results.collect import Run
-from rllr.reporting.results.grid import BASELINE_MODEL, first_problem
+from rllr.reporting.results.grid import BASELINE_MODEL
+from rllr.reporting.results.manifests import Manifest, read_manifest
 
 UNKNOWN = "not recorded"
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a manifest says of the code, the machine and the environment that made an artefact."""
-
-    commit: str | None = None
-    python: str | None = None
-    packages: dict[str, str] = field(default_factory=dict)
-    image: str | None = None
-    device: str | None = None
-
-
-_MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 
 
 def versions_of(run: Run) -> Html:
@@ -43,9 +26,9 @@ def versions_of(run: Run) -> Html:
     paths = _paths(run)
     for path in filter(Path.exists, paths):
         try:
-            found.append(_read(path))
+            found.append(read_manifest(path))
         except RllrError as error:
-            problems.append(f"{str(error).replace(f'{run.folder}/', '')}; it is left out here")
+            problems.append(f"{path.relative_to(run.folder)}: {error}; it is left out here")
     text = (
         f"From {len(found)} manifests of the {len(paths)} predictions and trained stages; in "
         "brackets how many of them, where they differ."
@@ -59,13 +42,6 @@ def _paths(run: Run) -> list[Path]:
     cells = [key.path / PREDICTIONS_MANIFEST for key in run.cells if key.model != BASELINE_MODEL]
     stages = [stage.path / MANIFEST for stage in run.stages]
     return [run.folder / path for path in (*cells, *stages)]
-
-
-def _read(path: Path) -> Manifest:
-    try:
-        return _MANIFEST.validate_python(files.read_json(path))
-    except ValidationError as error:
-        raise RllrError(f"{path}: not a manifest: {first_problem(error)}") from error
 
 
 def _versions(found: list[Manifest]) -> dict[str, str]:

@@ -1,14 +1,30 @@
-"""Where a folder of results keeps its metrics, whatever it was copied, linked or mounted from."""
+"""Which folder is a run, and where it keeps its metrics, however it was copied or linked."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from rllr.errors import RllrError
+
+RESULTS = Path("results")
 METRICS = "metrics.json"
 CELLS = "cells"
 # Runs that a message lists.
 SHOWN = 10
+
+
+def only_run(holding: str, how: str) -> Path:
+    """The one folder below `results/` in which a pattern finds something.
+
+    Raises RllrError, which says `how` to name one, where there is none, or more than one.
+    """
+    parts = {path.relative_to(RESULTS).parts[0] for path in RESULTS.glob(f"*/{holding}")}
+    found = sorted(RESULTS / name for name in parts)
+    if len(found) == 1:
+        return found[0]
+    there = f"there are {', '.join(map(str, found))}" if found else "there is none yet"
+    raise RllrError(f"{how} ({there})")
 
 
 def find_metrics(run_dir: Path) -> tuple[list[Path], list[str]]:

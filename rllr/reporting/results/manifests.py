@@ -36,6 +36,7 @@ class Manifest:
     python: str = ""
     packages: dict[str, str] = field(default_factory=dict)
     device: str = ""
+    image: str | None = None
     finished: str = ""
     input_hash: str | None = None
 

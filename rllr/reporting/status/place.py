@@ -12,7 +12,12 @@ from rllr.errors import RllrError
 from rllr.expected import run_place
 from rllr.files import read_json
 from rllr.layout import Layout
-from rllr.reporting.browse.examples import RESULTS
+from rllr.reporting.results.find import RESULTS, only_run
+
+HOW = (
+    f"status: name a run's folder, for instance {RESULTS / 'tiny'}, or its configuration with "
+    "--config"
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def locate(run: Path | None, config: Path | None) -> Place:
     if config is not None:
         project = read_project(config)
         return Place(run or Layout(project).run, project, config)
-    run = run or _only_run()
+    run = run or only_run("config/*.json", HOW)
     source = newest_config(run)
     return Place(run, read_project(source), source)
 
@@ -97,14 +102,3 @@ def newest_config(run: Path) -> Path:
             "configuration of the run: --config FILE"
         )
     return found[-1]
-
-
-def _only_run() -> Path:
-    found = sorted({path.parent.parent for path in RESULTS.glob("*/config/*.json")})
-    if len(found) == 1:
-        return found[0]
-    there = f"there are {', '.join(map(str, found))}" if found else "there is none yet"
-    raise RllrError(
-        f"status: name a run's folder, for instance {RESULTS / 'tiny'}, or its configuration with "
-        f"--config ({there})"
-    )

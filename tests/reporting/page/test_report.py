@@ -147,6 +147,7 @@ def test_versions_are_counted_and_broken_manifests_named(
 ) -> None:
     for method, commit in (("sft", "abc"), ("rlhf", "abc"), ("rllr", "def")):
         manifest = {"commit": commit, "packages": {"torch": "2.0"}, "device": "<GPU>"}
+        manifest |= {"stage": "predict", "settings": {}, "inputs": {}}
         small_run.write(f"cells/llama/sst2/{method}/seed0/predictions.manifest.json", manifest)
     small_run.write("cells/bloom/sst2/sft/seed0/predictions.manifest.json", "[broken")
     page = reporting.write_report(small_run.folder, tmp_path / "report.html").read_text()
